@@ -1,0 +1,227 @@
+"""Reads and writes of one API server, as kube-apiserver's generic registry does them.
+
+Every act is synchronous and so atomic. Bodies that are handed in become the registry's: callers pass copies.
+Refuses to know HTTP, authentication and faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lab.apiserver.admission import AdmissionRequest, Caller, Hooks, Operation
+from lab.apiserver.catalog import Catalog, Definition, definition_from, established
+from lab.apiserver.deletion import PROTECTED_NAMESPACES, DeleteOptions, check_preconditions, is_gone, marked
+from lab.apiserver.drafts import changed_part, check_type, violations_in, with_defaults
+from lab.apiserver.metadata import raise_generation, settle_metadata, start_metadata
+from lab.apiserver.patch import copied
+from lab.apiserver.problems import already_exists, bad_request, forbidden, invalid, no_such_path, not_found
+from lab.apiserver.selectors import Selection
+from lab.apiserver.store import EventType, Shelf, Store, Stored
+from lab.errors import ApiError
+from lab.objects import Object
+from lab.resources import NAMESPACES, Resource
+
+FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write under way. `old` is None for a new object."""
+
+    definition: Definition
+    shelf: Shelf
+    key: str
+    old: Object | None
+    by: Caller
+    subresource: str = ""
+
+
+class Registry:
+    """The objects of one API server and the rules for changing them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.catalog = Catalog()
+        self.hooks = Hooks()
+        for definition in self.catalog:
+            store.open(definition.resource)
+
+    def create_first_namespaces(self, by: Caller) -> None:
+        """Have the namespaces exist that every cluster begins with."""
+        for name in FIRST_NAMESPACES:
+            self.create(NAMESPACES, {"metadata": {"name": name}}, by=by)
+
+    def definition(self, resource: Resource) -> Definition:
+        """Return how a resource is served; 404 if it is not."""
+        definition = self.catalog.of(resource)
+        if definition is None:
+            raise no_such_path()
+        return definition
+
+    def shelf(self, resource: Resource) -> Shelf:
+        """Return where the objects of a served resource lie; 404 if it is not served."""
+        return self.store.open(self.definition(resource).resource)
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> Stored:
+        """Return an object, or raise the 404."""
+        found = self.shelf(resource).objects.get(f"{namespace}/{name}")
+        if found is None:
+            raise not_found(resource, name)
+        return found
+
+    def select(self, resource: Resource, selection: Selection) -> list[Stored]:
+        """Return the selected objects in key order."""
+        found = self.shelf(resource).range(selection.namespace)
+        return found if selection.everything else [stored for stored in found if selection.holds(stored.object)]
+
+    def create(self, resource: Resource, body: Object, *, by: Caller, namespace: str = "") -> Stored:
+        """Store a new object and return it."""
+        definition = self.definition(resource)
+        resource = definition.resource
+        check_type(resource, body)
+        metadata = body["metadata"] = body.get("metadata") or {}
+        self._place(resource, metadata, namespace)
+        start_metadata(resource, metadata)
+        if resource.custom and "status" in resource.subresources:
+            body.pop("status", None)
+        key = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+        write = _Write(definition, self.store.open(resource), key, None, by)
+        body = self._admitted(write, body)
+        if key in write.shelf.objects:
+            raise already_exists(resource, body["metadata"]["name"])
+        return self._commit(write, "ADDED", body)
+
+    def update(
+        self,
+        resource: Resource,
+        body: Object,
+        *,
+        by: Caller,
+        namespace: str = "",
+        name: str = "",
+        subresource: str = "",
+    ) -> Stored:
+        """Replace an object, or the part of it that a subresource stands for, and return the new version."""
+        metadata = body.get("metadata") or {}
+        namespaced = self.definition(resource).resource.namespaced
+        where = (namespace or metadata.get("namespace", "")) if namespaced else ""
+        name = name or metadata.get("name", "")
+        return self.change(resource, name, lambda _: body, by=by, namespace=where, subresource=subresource, put=True)
+
+    def change(
+        self,
+        resource: Resource,
+        name: str,
+        act: Callable[[Object], Object],
+        *,
+        by: Caller,
+        namespace: str = "",
+        subresource: str = "",
+        put: bool = False,
+    ) -> Stored:
+        """Store what `act` makes of an object and return it; nothing is written if nothing has changed.
+
+        `act` may return parts of what it is given, but may not change them. With `put` it is a whole new version that
+        must say which one it replaces.
+        """
+        definition = self.definition(resource)
+        resource = definition.resource
+        shelf = self.store.open(resource)
+        key = f"{namespace}/{name}"
+        old = shelf.objects.get(key)
+        if old is None:
+            raise not_found(resource, name)
+        new = dict(act(old.object))
+        check_type(resource, new)
+        settle_metadata(resource, old.object, new, put=put)
+        write = _Write(definition, shelf, key, old.object, by, subresource)
+        new = self._admitted(write, changed_part(resource, old.object, new, subresource))
+        if not subresource:
+            raise_generation(resource, old.object, new)
+        if new == old.object:
+            return old
+        return self._commit(write, "DELETED" if is_gone(new) else "MODIFIED", new)
+
+    def delete(
+        self, resource: Resource, name: str, *, by: Caller, namespace: str = "", options: DeleteOptions | None = None
+    ) -> tuple[Stored, bool]:
+        """Delete an object or begin to; returns its last version and whether it is gone."""
+        options = options or DeleteOptions()
+        old = self.get(resource, name, namespace=namespace)
+        resource = self.definition(resource).resource
+        if resource.group_resource == "namespaces" and name in PROTECTED_NAMESPACES:
+            raise forbidden(resource, name, "this namespace may not be deleted")
+        check_preconditions(resource, old.object, options)
+        refusal = self.hooks.run(AdmissionRequest("DELETE", resource, "", old.object, None, by.user, by.dry_run))
+        if refusal is not None:
+            raise refusal
+        new = marked(resource, old.object, options)
+        gone = is_gone(new)
+        if new == old.object and not gone:
+            return old, False
+        key = f"{namespace}/{name}"
+        write = _Write(self.definition(resource), self.store.open(resource), key, old.object, by)
+        return self._commit(write, "DELETED" if gone else "MODIFIED", new), gone
+
+    def _place(self, resource: Resource, metadata: dict[str, Any], namespace: str) -> None:
+        if not resource.namespaced:
+            metadata.pop("namespace", None)
+            return
+        where = namespace or metadata.get("namespace") or "default"
+        if metadata.setdefault("namespace", where) != where:
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        found = self.store.open(NAMESPACES).objects.get(f"/{where}")
+        if found is None:
+            raise not_found(NAMESPACES, where)
+        if "deletionTimestamp" in found.object["metadata"]:
+            why = f"unable to create new content in namespace {where} because it is being terminated"
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {where} is being terminated",
+                "field": "metadata.namespace",
+            }
+            raise forbidden(resource, metadata.get("name", ""), why, causes=[cause])
+
+    def _admitted(self, write: _Write, new: Object) -> Object:
+        """Return the draft with its defaults as the hooks leave it, once nothing is wrong with it.
+
+        The schema is checked between mutating and validating webhooks. A hook stands for both, so the schema's word
+        goes before a hook's refusal.
+        """
+        resource = write.definition.resource
+        new = with_defaults(write.definition, write.old, new, write.subresource)
+        refusal: ApiError | None = None
+        if self.hooks.any_for(resource):
+            operation: Operation = "CREATE" if write.old is None else "UPDATE"
+            request = AdmissionRequest(
+                operation, resource, write.subresource, write.old, copied(new), write.by.user, write.by.dry_run
+            )
+            refusal = self.hooks.run(request)
+            new = request.new or new
+        violations = violations_in(write.definition, write.old, new, write.subresource)
+        if violations:
+            raise invalid(resource, new["metadata"].get("name", ""), violations)
+        if refusal is not None:
+            raise refusal
+        return new
+
+    def _commit(self, write: _Write, kind: EventType, found: Object) -> Stored:
+        if write.by.dry_run:
+            return Stored(found, self.store.version)
+        if found["kind"] == "CustomResourceDefinition":
+            return self._commit_definition(write, kind, found)
+        return self.store.write(write.shelf, kind, write.key, found)
+
+    def _commit_definition(self, write: _Write, kind: EventType, found: Object) -> Stored:
+        """Serve a resource from the moment its definition is written, and its objects no longer than that."""
+        definition = definition_from(found)
+        if kind == "DELETED":
+            self.catalog.remove(definition.resource)
+            self.store.drop(definition.resource)
+            return self.store.write(write.shelf, kind, write.key, found)
+        stored = self.store.write(write.shelf, kind, write.key, {**found, "status": established(found)})
+        self.catalog.add(definition)
+        self.store.open(definition.resource)
+        return stored

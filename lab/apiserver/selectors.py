@@ -1,0 +1,180 @@
+"""Label and field selectors: parsed once, then asked of many objects. Refuses to know where objects are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from lab.apiserver.problems import bad_request
+from lab.objects import Object
+from lab.resources import Resource
+
+Predicate = Callable[[Object], bool]
+
+_SET = re.compile(r"^\s*(\S+)\s+(in|notin)\s*\(([^)]*)\)\s*$")
+_SPLIT = re.compile(r",(?![^(]*\))")
+
+_FIELDS: dict[str, frozenset[str]] = {
+    "pods": frozenset(
+        {
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        }
+    ),
+    "events": frozenset(
+        {
+            "involvedObject.apiVersion",
+            "involvedObject.fieldPath",
+            "involvedObject.kind",
+            "involvedObject.name",
+            "involvedObject.namespace",
+            "involvedObject.resourceVersion",
+            "involvedObject.uid",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        }
+    ),
+    "nodes": frozenset({"spec.unschedulable"}),
+    "secrets": frozenset({"type"}),
+    "namespaces": frozenset({"status.phase"}),
+    "jobs": frozenset({"status.successful"}),
+    "replicasets": frozenset({"status.replicas"}),
+}
+_NAME_AND_NAMESPACE = frozenset({"metadata.name", "metadata.namespace"})
+
+
+class Selection:
+    """Which objects a list, watch or deletecollection is about."""
+
+    __slots__ = ("_predicates", "name", "namespace")
+
+    def __init__(self, *, namespace: str = "", name: str | None = None, predicates: tuple[Predicate, ...] = ()) -> None:
+        self.namespace = namespace
+        self.name = name
+        self._predicates = predicates
+
+    @property
+    def everything(self) -> bool:
+        """Tell whether no object is left out."""
+        return not self.namespace and self.name is None and not self._predicates
+
+    @property
+    def by_content(self) -> bool:
+        """Tell whether labels or fields decide, so that an object may enter or leave."""
+        return bool(self._predicates)
+
+    def holds(self, found: Object) -> bool:
+        """Tell whether an object is selected."""
+        metadata = found["metadata"]
+        if self.namespace and metadata.get("namespace") != self.namespace:
+            return False
+        if self.name is not None and metadata["name"] != self.name:
+            return False
+        return all(predicate(found) for predicate in self._predicates)
+
+
+def select(resource: Resource, *, namespace: str = "", labels: str = "", fields: str = "") -> Selection:
+    """Return the selection that a request's namespace, labelSelector and fieldSelector describe; 400 if malformed."""
+    predicates = list(label_predicates(labels)) if labels else []
+    name: str | None = None
+    for path, value, wanted in _field_terms(fields) if fields else ():
+        if path not in _NAME_AND_NAMESPACE and path not in _FIELDS.get(resource.plural, ()):
+            raise bad_request(f"field label not supported: {path}")
+        if path == "metadata.name" and wanted:
+            name = value
+        elif path == "metadata.namespace" and wanted and not namespace:
+            namespace = value
+        else:
+            predicates.append(_field_predicate(path, value, wanted=wanted))
+    return Selection(namespace=namespace, name=name, predicates=tuple(predicates))
+
+
+@lru_cache(maxsize=1024)
+def label_predicates(selector: str) -> tuple[Predicate, ...]:
+    """Return one predicate per requirement of a label selector in string form."""
+    return tuple(_label_predicate(term) for term in _SPLIT.split(selector) if term.strip())
+
+
+def matches_selector(selector: Object | None, labels: dict[str, str]) -> bool:
+    """Tell whether a LabelSelector object selects these labels; none selects nothing."""
+    if selector is None:
+        return False
+    wanted: dict[str, str] = selector.get("matchLabels") or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    return all(_expression_holds(item, labels) for item in selector.get("matchExpressions") or ())
+
+
+def _expression_holds(expression: Object, labels: dict[str, str]) -> bool:
+    value = labels.get(expression["key"])
+    operator: str = expression["operator"]
+    values: list[str] = expression.get("values") or []
+    if operator == "In":
+        return value in values
+    if operator == "NotIn":
+        return value not in values
+    return (value is not None) == (operator == "Exists")
+
+
+def _label_predicate(term: str) -> Predicate:
+    if found := _SET.match(term):
+        key, operator, listed = found.groups()
+        values = {value.strip() for value in listed.split(",")}
+        return _in_values(key, frozenset(values), negated=operator == "notin")
+    for operator in ("!=", "==", "="):
+        key, found_operator, value = term.partition(operator)
+        if found_operator:
+            return _in_values(key.strip(), frozenset({value.strip()}), negated=operator == "!=")
+    key = term.strip()
+    if not re.fullmatch(r"!?\s*[\w./-]+", key):
+        raise bad_request(f"unable to parse requirement: found '{key}', expected: an identifier")
+    if key.startswith("!"):
+        missing = key[1:].strip()
+        return lambda found: missing not in (found["metadata"].get("labels") or ())
+    return lambda found: key in (found["metadata"].get("labels") or ())
+
+
+def _in_values(key: str, values: frozenset[str], *, negated: bool) -> Predicate:
+    if negated:
+        return lambda found: (found["metadata"].get("labels") or {}).get(key) not in values
+    return lambda found: (found["metadata"].get("labels") or {}).get(key) in values
+
+
+def _field_terms(selector: str) -> list[tuple[str, str, bool]]:
+    terms = []
+    for term in filter(None, selector.split(",")):
+        for operator in ("!=", "==", "="):
+            path, found_operator, value = term.partition(operator)
+            if found_operator:
+                terms.append((path.strip(), value.strip(), operator != "!="))
+                break
+        else:
+            raise bad_request(f"invalid field selector: invalid selector: '{term}'; can't understand '{term}'")
+    return terms
+
+
+def _field_predicate(path: str, value: str, *, wanted: bool) -> Predicate:
+    steps = path.split(".")
+
+    def holds(found: Object) -> bool:
+        here: object = found
+        for step in steps:
+            here = here.get(step) if isinstance(here, dict) else None
+        return (_as_text(here) == value) is wanted
+
+    return holds
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

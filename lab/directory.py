@@ -1,0 +1,124 @@
+"""The directory of a running lab: who holds it, and the files by which it is reached.
+
+One lab at a time runs in a directory. The lock dies with its process, so a killed lab hinders no new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import yaml
+
+from lab.credentials import kubeconfig, private_directory, write_private
+
+
+class DirectoryInUse(Exception):
+    """Another lab runs in the directory."""
+
+
+class NoLabRuns(Exception):
+    """The directory holds no running lab."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach an API server of the lab as an administrator."""
+
+    url: str
+    token: str
+    certificate_file: Path
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, under which the lab's own interface lies too."""
+        return "/".join(self.url.split("/", 3)[:3])
+
+
+class LabDirectory:
+    """Paths and contents of a lab's files, all readable by their owner alone."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: IO[str] | None = None
+
+    @property
+    def seed_kubeconfig(self) -> Path:
+        """The seed's kubeconfig, for people."""
+        return self.path / "seed.kubeconfig"
+
+    @property
+    def connections(self) -> Path:
+        """Directory of connection files as the flows read them: one kubeconfig per seed, named after the connection."""
+        return self.path / "connections"
+
+    def cluster_kubeconfig(self, cluster: str) -> Path:
+        """Return where a user cluster's kubeconfig lies, for people."""
+        return self.path / "clusters" / f"{cluster}.kubeconfig"
+
+    def acquire(self) -> None:
+        """Hold the directory, removing what an earlier lab left; raises DirectoryInUse while another one holds it."""
+        private_directory(self.path)
+        lock = os.fdopen(os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            message = f"a lab already runs in {self.path} (process {holder}): stop it, or choose another --directory"
+            raise DirectoryInUse(message) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+        self._remove_kubeconfigs()
+
+    def release(self) -> None:
+        """Let the directory go, without the kubeconfigs that work no more."""
+        if self._lock is not None:
+            self._remove_kubeconfigs()
+            self._lock.close()
+            self._lock = None
+
+    def write_seed(self, name: str, *, url: str, certificate_authority: bytes, token: str) -> None:
+        """Leave the seed's kubeconfig, and the same as connection `name`."""
+        content = kubeconfig(name=name, url=url, certificate_authority=certificate_authority, token=token)
+        write_private(private_directory(self.connections) / f"{name}.kubeconfig", content)
+        write_private(self.seed_kubeconfig, content)
+
+    def write_cluster(self, name: str, content: str) -> None:
+        """Leave a user cluster's kubeconfig."""
+        private_directory(self.path / "clusters")
+        write_private(self.cluster_kubeconfig(name), content)
+
+    def access(self) -> Access:
+        """Return how to reach the seed of the lab that runs here; raises NoLabRuns."""
+        if not self._is_held():
+            raise NoLabRuns(f"no lab runs in {self.path}: start one with `python -m lab up --directory {self.path}`")
+        try:
+            config = yaml.safe_load(self.seed_kubeconfig.read_text())
+        except FileNotFoundError as error:
+            raise NoLabRuns(f"the lab in {self.path} has just been started or is ending: try again") from error
+        server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        return Access(url=server["server"], token=user["token"], certificate_file=self.path / "ca.crt")
+
+    def _is_held(self) -> bool:
+        if self._lock is not None:
+            return True
+        try:
+            with (self.path / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _remove_kubeconfigs(self) -> None:
+        for pattern in ("*.kubeconfig", "clusters/*.kubeconfig", "connections/*.kubeconfig"):
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""How long everything takes in the lab, in platform seconds (real seconds times the speed)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Part = Literal["kkp", "workloads", "nodes", "machines", "network"]
+"""A part of the platform that can be left out, as when something else plays it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delays:
+    """Delays of the platform, near what a small KKP installation shows; sources in the comments."""
+
+    # KKP main, Aug 2026: pkg/controller/seed-controller-manager and pkg/applications.
+    addon_reconcile: float = 1.0
+    controller_manager_rollout: float = 20.0
+    cni_controller_requeue: float = 10.0
+    chart_download: float = 5.0
+    helm_poll: float = 2.0
+    helm_timeout: float = 600.0
+    helm_backoff: float = 5.0
+    # Kubernetes.
+    schedule: float = 0.1
+    container_start: float = 2.0
+    readiness: float = 1.0
+    crash_back_off: float = 10.0
+    crash_back_off_limit: float = 300.0
+    sandbox_retry: float = 5.0
+    termination: float = 2.0
+    """How long a container takes to end after SIGTERM, if its grace period allows."""
+    node_not_ready_taint: float = 1.0
+    # Cilium.
+    agent_start: float = 10.0
+    cilium_operator_start: float = 5.0
+    canal_agent_start: float = 5.0
+    # machine-controller.
+    machine_create: float = 40.0
+    node_join: float = 20.0
+    machine_delete: float = 10.0
+    eviction_retry: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserClusterSize:
+    """What a user cluster of the lab holds."""
+
+    nodes: int = 3
+    pods: int = 60
+    """About how many pods of user workloads, besides the platform's own."""
+    machine_deployments: int = 1
+    max_pods_per_node: int = 110
+    """The kubelets' maxPods; a node's /24 has addresses for about 250."""
+    grace_seconds: int = 5
+    """terminationGracePeriodSeconds of the user workloads' pods."""
+    proxy_mode: Literal["ipvs", "iptables", "nftables"] = "iptables"
+
+    def room_for_pods(self) -> int:
+        """Return about how many user pods fit beside the platform's own, with one node to spare for draining."""
+        platform_pods_per_node, platform_pods = 8, 12
+        spread = max(self.nodes - 1, 1)
+        return max(spread * (self.max_pods_per_node - platform_pods_per_node) - platform_pods, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabSettings:
+    """The whole lab: how many user clusters of which size, and how fast time passes."""
+
+    clusters: int = 1
+    size: UserClusterSize = UserClusterSize()
+    speed: float = 1.0
+    delays: Delays = Delays()
+    host: str = "127.0.0.1"
+    port: int = 0
+    directory: str = ".lab"
+    """Where kubeconfigs, the CA and connection files are written."""
+    without: frozenset[Part] = frozenset()
+    """Parts of the platform that do not run."""

@@ -1,0 +1,190 @@
+"""One user cluster of the lab: its API server, what it holds at first, and the parts of the platform that run it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.apiserver.server import ApiServer, User
+from lab.credentials import new_token
+from lab.network import ClusterNetwork
+from lab.platform.kkp import (
+    allocates_pod_cidrs,
+    cluster_objects,
+    kkp_controllers,
+    register_user_cluster_admission,
+    user_cluster_definitions,
+)
+from lab.platform.machines import machine_controllers
+from lab.platform.nodes import node_controllers
+from lab.platform.nodes.node_status import MAX_PODS_ANNOTATION
+from lab.platform.runtime import Controller, Mirror, Site, ignoring
+from lab.platform.workloads import workload_controllers
+from lab.resources import APPLICATION_DEFINITIONS, CLUSTERS, MACHINE_DEPLOYMENTS, SECRETS, Resource
+from lab.workload import calico_policies, workload_objects
+
+if TYPE_CHECKING:
+    from lab.clock import Clock
+    from lab.faults import Faults
+    from lab.objects import Object
+    from lab.platform.client import Client
+    from lab.settings import LabSettings, UserClusterSize
+
+KUBERNETES_VERSION = "1.34.11"
+CANAL_VERSION = "v3.30"
+PROJECT = "m5zd8kx2wq"
+ADMIN = User("kubernetes-admin", ("system:masters",))
+
+_NAME_LENGTH = 10
+_FIRST_LETTERS = "bcdfghjklmnpqrstvwxz"
+_LETTERS = _FIRST_LETTERS + "2456789"
+
+
+def cluster_name(index: int) -> str:
+    """Return the name of the lab's n-th user cluster: always the same, and formed like KKP's."""
+    chosen = random.Random(f"user cluster {index}")  # noqa: S311 - a name, no secret
+    return chosen.choice(_FIRST_LETTERS) + "".join(chosen.choices(_LETTERS, k=_NAME_LENGTH - 1))
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all user clusters of a lab share."""
+
+    settings: LabSettings
+    seed: Site
+    clock: Clock
+    faults: Faults
+    origin: str
+    """Scheme, host and port of the lab."""
+
+
+class UserCluster:
+    """A user cluster. Constructing it starts nothing."""
+
+    def __init__(self, index: int, surroundings: Surroundings) -> None:
+        self.name = cluster_name(index)
+        self.human_readable_name = f"lab-{index}"
+        self.token = new_token()
+        self.url = f"{surroundings.origin}/clusters/{self.name}"
+        self._around = surroundings
+        self.server = ApiServer(
+            self.name, tokens={self.token: ADMIN}, faults=surroundings.faults, version=f"v{KUBERNETES_VERSION}"
+        )
+        register_user_cluster_admission(self.server, find_definition=self._find_definition)
+        self.site = Site(self.name, self.server.client, Mirror(self.server.client))
+        self.network = ClusterNetwork(
+            self.name, self.site, surroundings.clock, surroundings.settings.delays, surroundings.faults
+        )
+
+    async def create(self, kubeconfig: str) -> None:
+        """Leave the Cluster and its Secret on the seed, and definitions, machines and workloads in the user cluster."""
+        size = self._around.settings.size
+        await create_all(self.site.client, user_cluster_definitions())
+        await create_all(self._around.seed.client, self._seed_objects(kubeconfig))
+        await create_all(self.site.client, machine_deployments(size))
+        await create_all(
+            self.site.client, workload_objects(pods=size.pods, nodes=size.nodes, grace_seconds=size.grace_seconds)
+        )
+
+    async def create_calico_policies(self) -> None:
+        """Leave policies that only Calico reads; its definitions must be there."""
+        await create_all(self.site.client, calico_policies())
+
+    def controllers(self) -> list[Controller]:
+        """Return the controllers of every part that is not left out."""
+        around, site = self._around, self.site
+        clock, delays, faults, network = around.clock, around.settings.delays, around.faults, self.network
+        parts: dict[str, list[Controller]] = {
+            "kkp": kkp_controllers(around.seed, site, cluster=self.name, clock=clock, delays=delays, faults=faults),
+            "workloads": workload_controllers(site, clock),
+            "nodes": node_controllers(
+                site,
+                clock,
+                delays,
+                network=network,
+                programs=network.programs,
+                faults=faults,
+                allocate_pod_cidrs=self._allocates_pod_cidrs,
+            ),
+            "machines": machine_controllers(site, clock, delays, network=network, faults=faults),
+            "network": list(network.controllers),
+        }
+        return [item for part, found in parts.items() if part not in around.settings.without for item in found]
+
+    def _find_definition(self, name: str) -> Object | None:
+        return self._around.seed.mirror.get(APPLICATION_DEFINITIONS, name)
+
+    def _allocates_pod_cidrs(self) -> bool:
+        cluster = self._around.seed.mirror.get(CLUSTERS, self.name)
+        return cluster is not None and allocates_pod_cidrs(cluster)
+
+    def _seed_objects(self, kubeconfig: str) -> list[tuple[Resource, Object]]:
+        objects = cluster_objects(
+            self.name,
+            human_readable_name=self.human_readable_name,
+            project=PROJECT,
+            cni_type="canal",
+            cni_version=CANAL_VERSION,
+            proxy_mode=self._around.settings.size.proxy_mode,
+            version=KUBERNETES_VERSION,
+            url=self.url,
+            labels={"team": "shop", "environment": "lab"},
+        )
+        # KKP pkg/resources/kubeconfig.go: the external kubeconfig, by bearer token.
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "admin-kubeconfig", "namespace": f"cluster-{self.name}"},
+            "type": "Opaque",
+            "stringData": {"kubeconfig": kubeconfig},
+        }
+        return [*objects, (SECRETS, secret)]
+
+
+async def create_all(client: Client, objects: list[tuple[Resource, Object]]) -> None:
+    """Leave these objects, with their status where they come with one; what exists already stays as it is."""
+    for resource, body in objects:
+        with ignoring(409):
+            created = await client.create(resource, body)
+            if "status" in body and "status" in resource.subresources:
+                await client.update(resource, {**created, "status": body["status"]}, subresource="status")
+
+
+def machine_deployments(size: UserClusterSize) -> list[tuple[Resource, Object]]:
+    """Return MachineDeployments that share the nodes as evenly as can be."""
+    count = size.machine_deployments
+    shares = [size.nodes // count + (index < size.nodes % count) for index in range(count)]
+    return [
+        (MACHINE_DEPLOYMENTS, _machine_deployment(f"workers-{index + 1}", share, max_pods=size.max_pods_per_node))
+        for index, share in enumerate(shares)
+    ]
+
+
+def _machine_deployment(name: str, replicas: int, *, max_pods: int) -> Object:
+    # machine-controller sdk/apis/cluster/v1alpha1 and its examples/openstack-machinedeployment.yaml.
+    provider = {
+        "cloudProvider": "openstack",
+        "cloudProviderSpec": {"flavor": "m1.medium", "image": "Ubuntu 24.04", "instanceReadyCheckPeriod": "5s"},
+        "operatingSystem": "ubuntu",
+        "operatingSystemSpec": {"distUpgradeOnBoot": False},
+    }
+    return {
+        "apiVersion": "cluster.k8s.io/v1alpha1",
+        "kind": "MachineDeployment",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": {
+            "replicas": replicas,
+            "minReadySeconds": 0,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": {"machine": name}},
+            "template": {
+                "metadata": {"labels": {"machine": name}},
+                "spec": {
+                    "metadata": {"labels": {"workload": "user"}, "annotations": {MAX_PODS_ANNOTATION: str(max_pods)}},
+                    "providerSpec": {"value": provider},
+                    "versions": {"kubelet": KUBERNETES_VERSION},
+                },
+            },
+        },
+    }

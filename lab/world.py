@@ -1,0 +1,240 @@
+"""The running lab: one seed, its user clusters, and the server that answers for all of them.
+
+Everything runs on one loop. The end of any part by an error is the end of the lab, with the reason: a lab that has
+silently lost a controller would teach wrong things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from lab.apiserver.app import build_app
+from lab.apiserver.server import ApiServer
+from lab.clock import Clock
+from lab.control import control_app
+from lab.credentials import Credentials, issue, kubeconfig, new_token
+from lab.directory import LabDirectory
+from lab.faults import Faults
+from lab.platform.kkp import register_seed_admission, seed_objects
+from lab.platform.runtime import Mirror, Site, run_together
+from lab.resources import APPLICATION_DEFINITIONS, CLUSTERS
+from lab.serving import HttpsServer
+from lab.settled import FOLLOWED, nodes_and_pods, waiting_for
+from lab.user_cluster import ADMIN, KUBERNETES_VERSION, Surroundings, UserCluster, create_all
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+    from types import TracebackType
+
+    from starlette.types import ASGIApp
+
+    from lab.settings import LabSettings
+
+log = logging.getLogger(__name__)
+
+SEED = "lab"
+BRING_UP_SPEED = 1000.0
+"""What is there when a lab starts has been there for long: it is brought up as quickly as this."""
+BRING_UP_SECONDS = 60.0
+BRING_UP_SECONDS_PER_POD = 0.02
+LOOK_AGAIN_SECONDS = 0.2
+
+
+class LabFailed(Exception):
+    """A part of the lab ended by an error, or a user cluster did not settle."""
+
+
+class Lab:
+    """A lab that runs while its `async with` block does; the block is cancelled, and raises, if a part of it fails."""
+
+    def __init__(self, settings: LabSettings) -> None:
+        self.settings = settings
+        self.faults = Faults()
+        self.directory = LabDirectory(settings.directory)
+        self.user_clusters: list[UserCluster] = []
+        self.url = ""
+        self._clock = Clock(max(BRING_UP_SPEED, settings.speed))
+        self._speed = settings.speed
+        self._ready = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start everything; `ready` says when it has settled."""
+        async with AsyncExitStack() as stack:
+            self.directory.acquire()
+            stack.callback(self.directory.release)
+            server = HttpsServer(host=self.settings.host, port=self.settings.port)
+            stack.callback(server.close)
+            self._build(server.url, issue(self.directory.path, host=self.settings.host))
+            await stack.enter_async_context(_alive(self._live(server)))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End everything; raises LabFailed if a part had ended by itself."""
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def ready(self) -> None:
+        """Return when every user cluster has settled; with parts left out, when everything has been created."""
+        await self._ready.wait()
+
+    @property
+    def speed(self) -> float:
+        """How many platform seconds pass in a real one, once the lab has settled."""
+        return self._speed
+
+    def set_speed(self, speed: float) -> None:
+        """Let time pass at this speed from now on."""
+        self._speed = speed
+        if self._ready.is_set():
+            self._clock.speed = speed
+
+    def state(self) -> dict[str, Any]:
+        """Return clusters, speed and whether all is settled, as JSON."""
+        return {
+            "ready": self._ready.is_set(),
+            "speed": self._speed,
+            "without": sorted(self.settings.without),
+            "clusters": [self._state_of(item) for item in self.user_clusters],
+        }
+
+    def requests(self) -> dict[str, dict[str, int]]:
+        """Return, by server, how many requests of each verb and resource were answered."""
+        servers = (self._seed_server, *(item.server for item in self.user_clusters))
+        return {
+            server.name: {f"{verb} {resource}": count for (verb, resource), count in sorted(server.requests.items())}
+            for server in servers
+        }
+
+    def outage(self, cluster: str) -> dict[str, Any]:
+        """Return the outage measured in a user cluster; raises KeyError for an unknown one."""
+        return dataclasses.asdict(self._user_cluster(cluster).network.outage())
+
+    def reset_outage(self, cluster: str | None = None) -> None:
+        """Measure from now on, in one user cluster or in all; raises KeyError for an unknown one."""
+        for item in self.user_clusters if cluster is None else [self._user_cluster(cluster)]:
+            item.network.reset_outage()
+
+    def _user_cluster(self, name: str) -> UserCluster:
+        return {item.name: item for item in self.user_clusters}[name]
+
+    def _state_of(self, cluster: UserCluster) -> dict[str, Any]:
+        return {
+            "name": cluster.name,
+            "humanReadableName": cluster.human_readable_name,
+            "url": cluster.url,
+            "kubeconfig": str(self.directory.cluster_kubeconfig(cluster.name)),
+            **nodes_and_pods(cluster.site.mirror),
+            "waitingFor": self._waiting_for(cluster),
+        }
+
+    def _waiting_for(self, cluster: UserCluster) -> list[str]:
+        if self.settings.without:
+            return []
+        unsettled = waiting_for(cluster.name, seed=self._seed.mirror, user=cluster.site.mirror)
+        return unsettled or [f"workload {name} to be served" for name in cluster.network.outage().not_served_now]
+
+    def _build(self, origin: str, credentials: Credentials) -> None:
+        self.url, self._credentials, self._token = origin, credentials, new_token()
+        version = f"v{KUBERNETES_VERSION}"
+        self._seed_server = ApiServer(SEED, tokens={self._token: ADMIN}, faults=self.faults, version=version)
+        register_seed_admission(self._seed_server)
+        self._seed = Site(SEED, self._seed_server.client, Mirror(self._seed_server.client))
+        around = Surroundings(self.settings, self._seed, self._clock, self.faults, origin)
+        self.user_clusters = [UserCluster(index + 1, around) for index in range(self.settings.clusters)]
+
+    async def _live(self, server: HttpsServer) -> None:
+        sites = (self._seed, *(item.site for item in self.user_clusters))
+        try:
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(server.serve(self._app(), self._credentials), name="HTTPS server")
+                for site in sites:
+                    parts.create_task(site.mirror.watch_over(), name=f"mirror of {site.name}")
+                parts.create_task(self._bring_up(parts), name="bring-up")
+        finally:
+            for site in sites:
+                await site.mirror.close()
+
+    def _app(self) -> ASGIApp:
+        servers = {f"/clusters/{item.name}": item.server for item in self.user_clusters}
+        servers[f"/seeds/{SEED}"] = self._seed_server
+        return build_app(servers, control=control_app(self, token=self._token))
+
+    async def _bring_up(self, parts: asyncio.TaskGroup) -> None:
+        await create_all(self._seed.client, seed_objects())
+        authority = self._credentials.certificate_authority
+        url = f"{self.url}/seeds/{SEED}"
+        self.directory.write_seed(SEED, url=url, certificate_authority=authority, token=self._token)
+        async with asyncio.timeout(self._bring_up_seconds()), asyncio.TaskGroup() as group:
+            for item in self.user_clusters:
+                group.create_task(self._bring_up_cluster(item, parts))
+        self._clock.speed = self._speed
+        self._ready.set()
+
+    def _bring_up_seconds(self) -> float:
+        return BRING_UP_SECONDS + BRING_UP_SECONDS_PER_POD * self.settings.size.pods * self.settings.clusters
+
+    async def _bring_up_cluster(self, cluster: UserCluster, parts: asyncio.TaskGroup) -> None:
+        content = kubeconfig(
+            name=cluster.name,
+            url=cluster.url,
+            certificate_authority=self._credentials.certificate_authority,
+            token=cluster.token,
+        )
+        await cluster.create(content)
+        self.directory.write_cluster(cluster.name, content)
+        await cluster.site.mirror.follow(*FOLLOWED)
+        await self._seed.mirror.follow(CLUSTERS, APPLICATION_DEFINITIONS)
+        parts.create_task(run_together(cluster.controllers()), name=f"platform of {cluster.name}")
+        await self._settle(cluster)
+
+    async def _settle(self, cluster: UserCluster) -> None:
+        try:
+            while self._waiting_for(cluster):  # noqa: ASYNC110 - many objects of two API servers decide it
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        except asyncio.CancelledError:
+            log.warning("%s was still waiting for %s", cluster.human_readable_name, self._waiting_for(cluster)[:5])
+            raise
+        if not self.settings.without:
+            await cluster.create_calico_policies()
+            cluster.network.reset_outage()
+
+
+@contextlib.asynccontextmanager
+async def _alive(life: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `life` beside the block, which is cancelled when it ends by itself; raises LabFailed then."""
+    block = asyncio.current_task()
+    living = asyncio.create_task(life, name="lab")
+    if block is not None:
+        living.add_done_callback(lambda task: None if task.cancelled() else block.cancel())
+    try:
+        yield
+    except BaseException as error:
+        if not living.done():
+            raise
+        if isinstance(error, asyncio.CancelledError) and block is not None:
+            block.uncancel()
+        raise LabFailed(_reason(living)) from error
+    else:
+        if living.done():
+            raise LabFailed(_reason(living))
+    finally:
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
+
+
+def _reason(living: asyncio.Task[None]) -> str:
+    """Return, in one line, the first error inside nested groups, naming its kind."""
+    error = living.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, TimeoutError):
+        return "it did not settle in time"
+    return f"{type(error).__name__}: {error}"
