@@ -1,0 +1,68 @@
+"""What KKP does in the lab: webhooks, seed objects, and the controllers of one user cluster.
+
+Refuses to run workloads, nodes or networks: those are other parts of the platform.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.platform.kkp.addon_controllers import addon_controllers
+from lab.platform.kkp.admission import admit_cluster
+from lab.platform.kkp.application_admission import FindDefinition, application_hook
+from lab.platform.kkp.application_controller import ApplicationController
+from lab.platform.kkp.cni_application import CniApplicationController
+from lab.platform.kkp.context import Context
+from lab.platform.kkp.control_plane import allocates_pod_cidrs, control_plane_controllers
+from lab.platform.kkp.seed import cilium_definition, cluster_objects, seed_objects, user_cluster_definitions
+from lab.platform.kkp.system_workloads import SystemWorkloads
+from lab.resources import APPLICATION_INSTALLATIONS, CLUSTERS
+
+if TYPE_CHECKING:
+    from lab.apiserver.server import ApiServer
+    from lab.clock import Clock
+    from lab.faults import Faults
+    from lab.objects import Object
+    from lab.platform.runtime import Controller, Site
+    from lab.settings import Delays
+
+__all__ = [
+    "allocates_pod_cidrs",
+    "cluster_objects",
+    "kkp_controllers",
+    "register_seed_admission",
+    "register_user_cluster_admission",
+    "seed_objects",
+    "user_cluster_definitions",
+]
+
+
+def register_seed_admission(server: ApiServer) -> None:
+    """Have every write of a Cluster go through KKP's webhooks."""
+    server.register_admission(CLUSTERS, admit_cluster)
+
+
+def register_user_cluster_admission(server: ApiServer, *, find_definition: FindDefinition | None = None) -> None:
+    """Have every write of an ApplicationInstallation go through KKP's webhook.
+
+    It asks `find_definition` for ApplicationDefinitions, which live on the seed; by default there is only Cilium's.
+    """
+    server.register_admission(APPLICATION_INSTALLATIONS, application_hook(find_definition or _only_cilium))
+
+
+def _only_cilium(name: str) -> Object | None:
+    return cilium_definition() if name == "cilium" else None
+
+
+def kkp_controllers(
+    seed: Site, user: Site, *, cluster: str, clock: Clock, delays: Delays, faults: Faults
+) -> list[Controller]:
+    """Return KKP's controllers for one user cluster; they bring a fresh one up by themselves."""
+    context = Context(seed, user, cluster, clock, delays, faults)
+    return [
+        *control_plane_controllers(context),
+        *addon_controllers(context),
+        CniApplicationController(context),
+        ApplicationController(context),
+        SystemWorkloads(context),
+    ]

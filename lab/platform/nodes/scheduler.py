@@ -1,0 +1,168 @@
+"""Binds pending pods to nodes, the emptiest first. Refuses priorities, preemption and resource requests."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from lab.clock import Clock
+from lab.errors import ApiError
+from lab.objects import (
+    Object,
+    is_being_deleted,
+    is_pod_finished,
+    key_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    split_key,
+    timestamp,
+    uid_of,
+)
+from lab.platform.nodes.placement import condition_taints, why_not
+from lab.platform.runtime import Change, Controller, Site
+from lab.resources import NODES, PODS
+from lab.settings import Delays
+
+
+class Scheduler(Controller):
+    """Every pod that fits somewhere gets a node; one that does not is tried again when nodes or room change."""
+
+    name = "scheduler"
+    follows = (NODES, PODS)
+
+    def __init__(self, site: Site, clock: Clock, delays: Delays) -> None:
+        super().__init__(client=site.client, mirror=site.mirror, clock=clock)
+        self._delays = delays
+        self._node_of: dict[str, str] = {}
+        self._load: defaultdict[str, int] = defaultdict(int)
+        self._room: dict[str, int] = {}
+        self._waiting: set[str] = set()
+        self._crowded_out: set[str] = set()
+        """Those of the waiting that only lack room: they are tried again when a pod goes."""
+        self._fits: dict[str, tuple[list[str], Counter[str]]] = {}
+        """Answers of `_fitting` by what pods ask of nodes, until a node changes."""
+
+    def wire(self) -> None:
+        """Follow nodes and pods."""
+        self.mirror.subscribe(NODES, self._on_node)
+        self.mirror.subscribe(PODS, self._on_pod)
+
+    async def reconcile(self, key: str) -> float | None:
+        """Bind the pod, or say in its status why no node takes it."""
+        namespace, name = split_key(key)
+        pod = self.mirror.get(PODS, name, namespace=namespace)
+        self._forget(key)
+        if pod is None or not _is_pending(pod) or uid_of(pod) in self._node_of:
+            return None
+        fitting, reasons = self._fitting(pod)
+        roomy = [node for node in fitting if self._load[node] < self._room[node]]
+        if roomy:
+            await self._bind(pod, min(roomy, key=self._load.__getitem__))
+            return None
+        self._waiting.add(key)
+        if fitting:
+            self._crowded_out.add(key)
+            reasons = reasons + Counter({"Too many pods": len(fitting)})
+        await self._say_unschedulable(pod, reasons)
+        return None
+
+    def _forget(self, key: str) -> None:
+        self._waiting.discard(key)
+        self._crowded_out.discard(key)
+
+    async def _bind(self, pod: Object, node: str) -> None:
+        uid = uid_of(pod)
+        self._place(uid, node)
+        change = {"metadata": {"uid": uid}, "spec": {"nodeName": node}}
+        try:
+            await self.client.patch(PODS, name_of(pod), change, namespace=namespace_of(pod), subresource="binding")
+        except ApiError as error:
+            self._remove(uid)
+            if error.code not in (404, 409):  # gone or bound meanwhile: its next event decides
+                raise
+
+    def _fitting(self, pod: Object) -> tuple[list[str], Counter[str]]:
+        """Return the nodes that may take the pod and how many nodes refuse, and why."""
+        spec = pod["spec"]
+        affinity = (spec.get("affinity") or {}).get("nodeAffinity")
+        kind = repr((spec.get("nodeSelector"), spec.get("tolerations"), affinity))
+        if kind not in self._fits:
+            verdicts = [(name_of(node), why_not(pod, node)) for node in self.mirror.all(NODES)]
+            self._fits[kind] = (
+                [name for name, reason in verdicts if reason is None],
+                Counter(reason for _, reason in verdicts if reason is not None),
+            )
+        return self._fits[kind]
+
+    async def _say_unschedulable(self, pod: Object, reasons: Counter[str]) -> None:
+        parts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        total = sum(reasons.values())
+        message = f"0/{total} nodes are available: {parts}." if total else "no nodes available to schedule pods"
+        old = (pod.get("status") or {}).get("conditions") or ()
+        if any(c["type"] == "PodScheduled" and c.get("message") == message for c in old):
+            return
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastProbeTime": None,
+            "lastTransitionTime": timestamp(),
+        }
+        kept = [c for c in old if c["type"] != "PodScheduled"]
+        change = {"metadata": {"uid": uid_of(pod)}, "status": {"phase": "Pending", "conditions": [*kept, condition]}}
+        await self.client.patch(PODS, name_of(pod), change, namespace=namespace_of(pod), subresource="status")
+
+    def _on_node(self, change: Change) -> None:
+        if change.type == "MODIFIED" and change.before is not None and not _matters(change.before, change.object):
+            return
+        self._fits.clear()
+        self._room[name_of(change.object)] = _room(change.object)
+        for key in self._waiting:
+            self.enqueue(key)
+
+    def _on_pod(self, change: Change) -> None:
+        pod, uid = change.object, uid_of(change.object)
+        if change.type == "DELETED" or is_pod_finished(pod):
+            self._remove(uid)
+            self._forget(key_of(pod))
+        elif node := pod["spec"].get("nodeName"):
+            self._place(uid, node)
+        elif change.before is None and _is_pending(pod):
+            self.enqueue_after(key_of(pod), self._delays.schedule)
+
+    def _place(self, uid: str, node: str) -> None:
+        before = self._node_of.get(uid)
+        if before != node:
+            if before is not None:
+                self._load[before] -= 1
+            self._node_of[uid] = node
+            self._load[node] += 1
+
+    def _remove(self, uid: str) -> None:
+        node = self._node_of.pop(uid, None)
+        if node is None:
+            return
+        self._load[node] -= 1
+        for key in self._crowded_out:
+            self.enqueue(key)
+
+
+def _is_pending(pod: Object) -> bool:
+    """Tell whether the pod still has to be placed, by this scheduler."""
+    spec = pod["spec"]
+    mine = spec.get("schedulerName", "default-scheduler") == "default-scheduler"
+    return mine and not spec.get("nodeName") and not is_being_deleted(pod) and not is_pod_finished(pod)
+
+
+def _matters(before: Object, after: Object) -> bool:
+    """Tell whether a node changed in something that placement looks at."""
+    return _traits(before) != _traits(after)
+
+
+def _traits(node: Object) -> tuple[object, ...]:
+    return node["spec"].get("taints"), condition_taints(node), labels_of(node), _room(node)
+
+
+def _room(node: Object) -> int:
+    return int(((node.get("status") or {}).get("allocatable") or {}).get("pods", 0))
