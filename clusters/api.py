@@ -1,0 +1,245 @@
+"""Raw JSON requests to one API server, with timeouts, bounded retries and one translation of errors.
+
+Refuses to know any kind of object: that is for `seed` and `user_cluster`. A request is repeated here only where a
+repetition is harmless: reads, merge patches, and deletions that name a uid.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException
+from kubernetes.aio.config.kube_config import load_kube_config_from_dict
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from clusters.kinds import Kind
+from clusters.wire import translate_response, translate_transport
+from migration.errors import Conflict, Expired, InvalidRequest, NotFound, Transient
+
+Json = Any
+
+PAGE: Final = 500
+REQUEST_SECONDS: Final = 30.0
+CONNECT_SECONDS: Final = 10.0
+WATCH_SECONDS: Final = 290
+"""How long one watch request lasts; below the API server's default minimum of 30 minutes, above a proxy's patience."""
+ATTEMPTS: Final = 4
+LONGEST_RETRY_AFTER_SECONDS: Final = 30.0
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+_backoff = wait_random_exponential(multiplier=0.25, max=4)
+
+
+class KubeApi:
+    """One API server. `where` names it in messages, as `seed lab` or `user cluster abc`."""
+
+    def __init__(self, client: ApiClient, *, where: str) -> None:
+        self._client = client
+        self.where = where
+
+    async def get(self, kind: Kind, name: str, *, namespace: str = "") -> Json:
+        """Return one object. Raises NotFound."""
+        return await self._read(kind.path(namespace=namespace, name=name), {})
+
+    async def find(self, kind: Kind, name: str, *, namespace: str = "") -> Json | None:
+        """Return one object, or None if it (or its kind) doesn't exist."""
+        try:
+            return await self.get(kind, name, namespace=namespace)
+        except NotFound:
+            return None
+
+    async def pages(
+        self, kind: Kind, *, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> AsyncIterator[tuple[list[Json], str]]:
+        """Yield pages of objects, with the list's resourceVersion. Raises Expired if a continue token grew too old."""
+        query = {"limit": str(PAGE), **_selectors(labels, fields)}
+        while True:
+            page = await self._read(kind.path(namespace=namespace), query)
+            metadata = page.get("metadata") or {}
+            yield page.get("items") or [], str(metadata.get("resourceVersion", ""))
+            if not metadata.get("continue"):
+                return
+            query["continue"] = metadata["continue"]
+
+    async def list(self, kind: Kind, *, namespace: str = "", labels: str = "", fields: str = "") -> list[Json]:
+        """Return all objects of a kind, read in pages; none if a custom kind doesn't exist. Starts over on 410."""
+        for attempt in range(ATTEMPTS):
+            try:
+                pages = self.pages(kind, namespace=namespace, labels=labels, fields=fields)
+                return [item async for items, _ in pages for item in items]
+            except Expired:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            except NotFound:
+                if kind.custom:
+                    return []
+                raise
+        raise AssertionError("unreachable")
+
+    async def create(self, kind: Kind, body: Mapping[str, Any], *, namespace: str = "") -> Json:
+        """Create an object, once. Raises AlreadyExists; after Unreachable the caller must look whether it is there."""
+        return await self._request("POST", kind.path(namespace=namespace), body=body)
+
+    async def replace(self, kind: Kind, body: Mapping[str, Any], *, namespace: str = "") -> Json:
+        """Replace an object, once. Raises Conflict unless its resourceVersion is the body's."""
+        path = kind.path(namespace=namespace, name=body["metadata"]["name"])
+        return await self._request("PUT", path, body=body)
+
+    async def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, namespace: str = "") -> Json:
+        """Apply a merge patch. Raises Conflict if the patch names a resourceVersion that is no longer current."""
+        path = kind.path(namespace=namespace, name=name)
+        return await self._retrying("PATCH", path, body=patch, content_type=MERGE_PATCH)
+
+    async def delete(
+        self, kind: Kind, name: str, *, namespace: str = "", uid: str, grace_seconds: int | None = None
+    ) -> bool:
+        """Delete exactly the object with this uid; False if it is gone. Raises Conflict if another took its name."""
+        body: dict[str, Any] = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
+        try:
+            await self._retrying("DELETE", kind.path(namespace=namespace, name=name), body=body)
+        except NotFound:
+            return False
+        return True
+
+    async def post(self, kind: Kind, name: str, subresource: str, body: Mapping[str, Any], *, namespace: str) -> Json:
+        """Post to a subresource, once."""
+        return await self._request(
+            "POST", kind.path(namespace=namespace, name=name, subresource=subresource), body=body
+        )
+
+    async def watch(
+        self, kind: Kind, *, resource_version: str, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> AsyncIterator[tuple[str, Json]]:
+        """Yield type and object of each event, bookmarks included, until the server ends the watch.
+
+        Raises Expired when the resourceVersion is too old, and Unreachable when the connection is cut.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(WATCH_SECONDS),
+            **_selectors(labels, fields),
+        }
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=WATCH_SECONDS + 30)
+        async with self._respond("GET", kind.path(namespace=namespace), query=query, patience=patience) as response:
+            async for line in response.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise translate_response(
+                        event["object"], None, where=self.where, asked=f"watch {kind.group_resource}"
+                    )
+                yield event["type"], event["object"]
+
+    async def _read(self, path: str, query: Mapping[str, str]) -> Json:
+        return await self._retrying("GET", path, query=query)
+
+    async def _retrying(self, method: str, path: str, **arguments: Any) -> Json:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_repeat),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=_pause,
+            reraise=True,
+        )
+        return await retrying(self._request, method, path, **arguments)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> Json:
+        patience = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+        async with self._respond(
+            method, path, query=query, body=body, patience=patience, content_type=content_type
+        ) as response:
+            return await response.json(content_type=None)
+
+    @asynccontextmanager
+    async def _respond(
+        self,
+        method: str,
+        path: str,
+        *,
+        patience: aiohttp.ClientTimeout,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        asked = f"{method} {path}"
+        try:
+            _, url, headers, _, _ = await self._client.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": "application/json", "Content-Type": content_type},
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._client.call_api(method, url, headers, body, _request_timeout=patience)
+            async with answer.response as response:
+                if response.status >= 400:
+                    raise translate_response(await _status(response), response, where=self.where, asked=asked)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise translate_transport(error, where=self.where, asked=asked) from error
+
+
+@asynccontextmanager
+async def open_api(kubeconfig: Mapping[str, Any], *, where: str) -> AsyncIterator[KubeApi]:
+    """Open an API server by its kubeconfig, and close it in the end. Raises InvalidRequest for an unusable one."""
+    configuration = type.__call__(Configuration)  # a fresh one: the class hands out copies of a process-wide default
+    configuration.connection_pool_maxsize = 256
+    try:
+        await load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+            dict(kubeconfig), client_configuration=configuration
+        )
+    except (ConfigException, KeyError, TypeError, ValueError) as error:
+        raise InvalidRequest(
+            f"the kubeconfig of {where} can't be used ({type(error).__name__}): export it again"
+        ) from error
+    try:
+        client = ApiClient(configuration)
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(
+            f"the certificates in the kubeconfig of {where} can't be used: {type(error).__name__}"
+        ) from error
+    async with client:
+        yield KubeApi(client, where=where)
+
+
+def _selectors(labels: str, fields: str) -> dict[str, str]:
+    return {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
+
+
+async def _status(response: aiohttp.ClientResponse) -> Json:
+    try:
+        return await response.json(content_type=None)
+    except (ValueError, aiohttp.ClientError):
+        return None
+
+
+def _may_repeat(error: BaseException) -> bool:
+    """Conflicts and expired versions would meet the same answer again: the caller must read anew first."""
+    return isinstance(error, Transient) and not isinstance(error, (Conflict, Expired))
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Transient) and error.retry_after_seconds is not None:
+        return min(error.retry_after_seconds, LONGEST_RETRY_AFTER_SECONDS)
+    return _backoff(state)

@@ -1,0 +1,114 @@
+"""One migration per cluster: a Lease in the user cluster, renewed while its holder works.
+
+A dead holder's lease expires after `DURATION_SECONDS`. A holder that lost its lease is told by LockLost, before its
+next change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from clusters.api import KubeApi
+from clusters.kinds import LEASES
+from clusters.watching import Tell
+from migration.errors import AlreadyExists, Conflict, LockHeld, LockLost, Unreachable
+from migration.journal import NAME, NAMESPACE
+
+DURATION_SECONDS: Final = 60
+RENEW_SECONDS: Final = 15
+LOOK_SECONDS: Final = 5.0
+
+
+async def acquire_lock(user_cluster: KubeApi, holder: str, *, deadline: timedelta, tell: Tell) -> None:
+    """Hold the cluster's lock as `holder`, waiting for another one to end. Raises LockHeld when the deadline ends."""
+    ends = time.monotonic() + deadline.total_seconds()
+    told = ""
+    while True:
+        other = await _try(user_cluster, holder)
+        if other is None:
+            return
+        if other != told:
+            tell(f"waiting for run {other}, which works on this cluster")
+            told = other
+        if time.monotonic() >= ends:
+            raise LockHeld(
+                f"run {other} works on {user_cluster.where} and didn't end within {deadline}. Nothing was changed. "
+                f"If that run is dead, its lease expires {DURATION_SECONDS} s after its last sign of life: try again"
+            )
+        await asyncio.sleep(min(LOOK_SECONDS, max(0.1, ends - time.monotonic())))
+
+
+async def renew_lock(user_cluster: KubeApi, holder: str) -> None:
+    """Prolong the lock. Raises LockLost if somebody else holds it."""
+    other = await _try(user_cluster, holder)
+    if other is not None:
+        raise LockLost(f"run {other} took over {user_cluster.where}: this run stops before its next change")
+
+
+async def release_lock(user_cluster: KubeApi, holder: str) -> None:
+    """Free the lock if `holder` has it."""
+    found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
+    if found is not None and found["spec"].get("holderIdentity") == holder:
+        patch = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "spec": {"holderIdentity": ""}}
+        try:
+            await user_cluster.patch(LEASES, NAME, patch, namespace=NAMESPACE)
+        except Conflict:
+            return  # taken over since it was read: no longer ours to free
+
+
+async def _try(user_cluster: KubeApi, holder: str) -> str | None:
+    """Take or prolong the lease; returns who holds it instead."""
+    found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
+    now = datetime.now(UTC)
+    try:
+        if found is None:
+            body = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": NAME, "namespace": NAMESPACE},
+                "spec": _spec(holder, now, transitions=0),
+            }
+            await user_cluster.create(LEASES, body, namespace=NAMESPACE)
+            return None
+        spec = found["spec"]
+        current = spec.get("holderIdentity") or ""
+        if current not in ("", holder) and not _has_expired(spec, now):
+            return str(current)
+        transitions = int(spec.get("leaseTransitions") or 0) + (current != holder)
+        update = {**found, "spec": {**spec, **_spec(holder, now, transitions=transitions)}}
+        if current == holder:
+            update["spec"]["acquireTime"] = spec.get("acquireTime") or update["spec"]["acquireTime"]
+        await user_cluster.replace(LEASES, update, namespace=NAMESPACE)
+    except (AlreadyExists, Conflict, Unreachable):
+        # Lost a race, or the answer: whoever reads next sees who holds it now.
+        return await _holder(user_cluster, holder)
+    return None
+
+
+async def _holder(user_cluster: KubeApi, holder: str) -> str | None:
+    found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
+    current = (found or {"spec": {}})["spec"].get("holderIdentity") or "unknown"
+    return None if current == holder else str(current)
+
+
+def _spec(holder: str, now: datetime, *, transitions: int) -> dict[str, Any]:
+    moment = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {
+        "holderIdentity": holder,
+        "leaseDurationSeconds": DURATION_SECONDS,
+        "acquireTime": moment,
+        "renewTime": moment,
+        "leaseTransitions": transitions,
+    }
+
+
+def _has_expired(spec: Mapping[str, Any], now: datetime) -> bool:
+    renewed = spec.get("renewTime")
+    if not renewed:
+        return True
+    last = datetime.fromisoformat(str(renewed))
+    return now - last > timedelta(seconds=int(spec.get("leaseDurationSeconds") or DURATION_SECONDS))

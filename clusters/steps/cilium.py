@@ -1,0 +1,197 @@
+"""Bringing Cilium in: the switch of the Cluster, the wait for its installation, the proof that it manages every pod."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from clusters import narrowing
+from clusters.api import KubeApi
+from clusters.kinds import (
+    APPLICATION_INSTALLATIONS,
+    CILIUM_ENDPOINTS,
+    CILIUM_NODES,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    NODES,
+    PODS,
+    SECRETS,
+)
+from clusters.seed import OpenedCluster
+from clusters.steps.result import StepResult, already, changed, confirmed
+from clusters.watching import Live, watching, with_faults
+from migration.cilium import CiliumFacts, has_given_up, waits_for
+from migration.journal import Migration
+from migration.models import CniType, Pod, RestartOptions
+from migration.restart import plan_restart, unmanaged_pods
+from migration.versions import initial_helm_values
+
+NAMESPACE: Final = "kube-system"
+APPLICATION: Final = "cilium"
+# KKP 2.31, pkg/applications/providers/template/helm.go: <namespace>-<name> of the ApplicationInstallation.
+RELEASE: Final = "kube-system-cilium"
+# KKP's own interval, and one that differs by nothing that matters: KKP sets its own again within minutes.
+INTERVALS: Final = ("1h0m0s", "1h0m1s")
+
+
+async def remove_stale_cilium(opened: OpenedCluster, *, deadline: timedelta) -> StepResult:
+    """Leave no ApplicationInstallation or Helm release of an earlier migration behind while the cluster is on Canal.
+
+    KKP compares a new installation with the stored release, not with the cluster, and would install nothing
+    (kkp-facts 0.3 and 12 row 18).
+    """
+    cluster = await opened.seed.cluster(opened.ref.name)
+    if cluster.cni.type is CniType.CILIUM:
+        return already("the cluster was switched to Cilium before")
+    found = await opened.api.find(APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE)
+    if found is not None:
+        await opened.api.delete(
+            APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE, uid=found["metadata"]["uid"]
+        )
+    applications = Live(
+        opened.api,
+        APPLICATION_INSTALLATIONS,
+        lambda item: item["metadata"]["name"],
+        namespace=NAMESPACE,
+        fields=f"metadata.name={APPLICATION}",
+    )
+    async with watching(applications) as view:
+        await view.until(
+            lambda: (
+                "KKP to uninstall the stale ApplicationInstallation kube-system/cilium"
+                if applications.objects
+                else None
+            ),
+            what="the ApplicationInstallation of an earlier migration to go",
+            deadline=deadline,
+            tell=opened.tell,
+            advice="A paused cluster or one without nodes keeps it: look at its finalizer and at the cluster's state.",
+        )
+    releases = await opened.api.list(SECRETS, namespace=NAMESPACE, labels=f"owner=helm,name={RELEASE}")
+    for release in releases:
+        await opened.api.delete(
+            SECRETS, release["metadata"]["name"], namespace=NAMESPACE, uid=release["metadata"]["uid"]
+        )
+    if found is None and not releases:
+        return already("there was none")
+    return changed(f"ApplicationInstallation {'removed' if found else 'absent'}, {len(releases)} Helm releases removed")
+
+
+async def allow_cni_migration(opened: OpenedCluster) -> StepResult:
+    """Leave the Cluster labelled so that KKP's webhook lets its CNI be changed."""
+    if await opened.seed.label(opened.ref.name, present=True):
+        return changed("label unsafe-cni-migration added")
+    return already("label unsafe-cni-migration was there")
+
+
+async def switch_cni(opened: OpenedCluster, migration: Migration) -> StepResult:
+    """Leave the Cluster's spec on the desired CNI, with a tunnel port that does not clash with flannel's."""
+    values = initial_helm_values(await opened.seed.cilium_defaults(), migration.tunnel_port)
+    if await opened.seed.switch_cni(
+        opened.ref.name, expected=migration.previous_cni, desired=migration.desired_cni, helm_values=values
+    ):
+        return changed(f"{migration.previous_cni} -> {migration.desired_cni}, tunnel port {migration.tunnel_port}")
+    return already(f"the Cluster said {migration.desired_cni}")
+
+
+async def wait_for_cilium(opened: OpenedCluster, *, version: str, deadline: timedelta) -> StepResult:
+    """Return once Cilium serves every node. Raises PlatformFailed with KKP's words when Helm gave up."""
+    await _start_anew(opened, version)
+    waiting = _CiliumWatch(opened, version)
+    async with watching(*waiting.lives) as view:
+        await view.until(
+            waiting.missing,
+            what=f"Cilium {version} on every node",
+            deadline=deadline,
+            tell=opened.tell,
+            advice="Canal still carries the pods, the cluster works as before. Mend the cause, start the flow again.",
+        )
+    return confirmed(f"Cilium {version} runs on {len(waiting.nodes.objects)} nodes beside Canal")
+
+
+async def _start_anew(opened: OpenedCluster, version: str) -> None:
+    """Have KKP try again if it gave up in an earlier run: it does when the ApplicationInstallation's spec changes.
+
+    Deleting it instead would lose the initial values, and with them the tunnel port that does not clash (kkp-facts 4.5).
+    """
+    found = await opened.api.find(APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE)
+    if found is None or not has_given_up(narrowing.application(found)):
+        return
+    interval = INTERVALS[found["spec"].get("reconciliationInterval") == INTERVALS[0]]
+    opened.tell(f"KKP gave up installing Cilium {version} before: making it try again")
+    patch = {"spec": {"reconciliationInterval": interval}}
+    await opened.api.patch(APPLICATION_INSTALLATIONS, APPLICATION, patch, namespace=NAMESPACE)
+
+
+class _CiliumWatch:
+    """The watches behind `wait_for_cilium`, as one set of facts."""
+
+    def __init__(self, opened: OpenedCluster, version: str) -> None:
+        self._version = version
+        api = opened.api
+        self.cluster = opened.seed.live_cluster(opened.ref.name)
+        self.applications = _one(api, APPLICATION_INSTALLATIONS, APPLICATION, narrowing.application)
+        self.agents = _one(api, DAEMON_SETS, "cilium", narrowing.rollout)
+        self.operator = _one(api, DEPLOYMENTS, "cilium-operator", narrowing.rollout)
+        self.nodes = Live(api, NODES, narrowing.node)
+        self.cilium_nodes = Live(api, CILIUM_NODES, lambda item: item["metadata"]["name"])
+        self.pods = Live(api, PODS, narrowing.crash, namespace=NAMESPACE, labels="k8s-app=cilium")
+        self.lives: tuple[Live[Any], ...] = (
+            self.cluster,
+            self.applications,
+            self.agents,
+            self.operator,
+            self.nodes,
+            self.cilium_nodes,
+            self.pods,
+        )
+
+    def missing(self) -> str | None:
+        missing = waits_for(self.facts())
+        return None if missing is None else with_faults(missing, *self.lives)
+
+    def facts(self) -> CiliumFacts:
+        clusters = self.cluster.values()
+        return CiliumFacts(
+            desired_version=self._version,
+            unhealthy=clusters[0].unhealthy() if clusters else ("the Cluster object is not there",),
+            application=self.applications.get(APPLICATION, namespace=NAMESPACE),
+            agents=self.agents.get("cilium", namespace=NAMESPACE),
+            operator=self.operator.get("cilium-operator", namespace=NAMESPACE),
+            nodes=frozenset(node.name for node in self.nodes.values() if not node.deleting),
+            cilium_nodes=frozenset(self.cilium_nodes.values()),
+            crashing=tuple(sorted(reason for reason in self.pods.values() if reason)),
+        )
+
+
+async def verify_pods_on_cilium(opened: OpenedCluster, options: RestartOptions, *, deadline: timedelta) -> StepResult:
+    """Return once Cilium has an endpoint for each pod of the pod network, matched by namespace, name and address."""
+    pods = Live(opened.api, PODS, narrowing.pod)
+    endpoints = Live(opened.api, CILIUM_ENDPOINTS, narrowing.endpoint_addresses)
+
+    def missing() -> str | None:
+        left = _to_move(pods.values(), endpoints.objects, options)
+        names = ", ".join(sorted(pod.key for pod in left)[:3])
+        return (
+            with_faults(f"a CiliumEndpoint for each of {len(left)} pods ({names})", pods, endpoints) if left else None
+        )
+
+    async with watching(pods, endpoints) as view:
+        await view.until(
+            missing,
+            what="every pod to be managed by Cilium",
+            deadline=deadline,
+            tell=opened.tell,
+            advice="These pods still use Canal. Look at their events; start the flow again to restart them.",
+        )
+    return confirmed(f"{len(endpoints.objects)} pods have their CiliumEndpoint")
+
+
+def _to_move(pods: tuple[Pod, ...], endpoints: dict[str, frozenset[str]], options: RestartOptions) -> tuple[Pod, ...]:
+    plan = plan_restart(pods, endpoints, options)
+    left_alone = {skipped.pod.uid for skipped in plan.skipped}
+    return tuple(pod for pod in unmanaged_pods(pods, endpoints) if pod.uid not in left_alone)
+
+
+def _one(api: KubeApi, kind: Any, name: str, narrow: Any) -> Live[Any]:
+    return Live(api, kind, narrow, namespace=NAMESPACE, fields=f"metadata.name={name}")

@@ -1,0 +1,163 @@
+"""Replacing every node of a MachineDeployment, so that nothing of the old CNI is left in a kernel (kkp-facts 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from clusters import narrowing
+from clusters.journal import change_migration, read_migration
+from clusters.kinds import MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
+from clusters.seed import OpenedCluster
+from clusters.steps.bare_pods import remember_all_bare_pods, restore_bare_pods
+from clusters.steps.measuring import measuring_outage
+from clusters.steps.result import StepResult, already
+from clusters.steps.survey import list_machine_deployments, list_pods
+from clusters.watching import Live, watching, with_faults
+from migration.errors import OperatorActionNeeded
+from migration.facts import MachineDeploymentFacts
+from migration.journal import Migration
+from migration.models import StepStatus
+
+# KKP 2.31, sdk ForceRestartAnnotation: in the template it makes machine-controller roll every machine.
+FORCE_RESTART: Final = "forceRestart"
+RESTORE_DEADLINE: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """A Machine: whose it is, and which node it became."""
+
+    uid: str
+    name: str
+    node: str
+    deleting: bool
+    labels: Mapping[str, str]
+
+
+async def rotatable_machine_deployments(opened: OpenedCluster) -> tuple[str, ...]:
+    """Return `namespace/name` of the MachineDeployments that have machines."""
+    found = await list_machine_deployments(opened.api)
+    return tuple(f"{deployment.namespace}/{deployment.name}" for deployment in found if deployment.replicas)
+
+
+async def rotate_machine_deployment(
+    opened: OpenedCluster, migration: Migration, machine_deployment: str, *, deadline: timedelta
+) -> StepResult:
+    """Leave the MachineDeployment with new machines only: rollout complete, no old Machine, no old Node.
+
+    Bare pods on its nodes are remembered before and made anew after. A repeat goes on waiting for the same rollout.
+    """
+    namespace, name = machine_deployment.split("/", 1)
+    found = await opened.api.find(MACHINE_DEPLOYMENTS, name, namespace=namespace)
+    if found is None:
+        return already("the MachineDeployment is gone")
+    migration = await _remember(opened, migration, machine_deployment, found)
+    old_machines = frozenset(migration.old_machines[machine_deployment])
+    old_nodes = frozenset(migration.old_nodes[machine_deployment])
+    started = await _force_restart(opened, migration, found)
+    deployments, machines, nodes, pods = (
+        Live(
+            opened.api,
+            MACHINE_DEPLOYMENTS,
+            narrowing.machine_deployment,
+            namespace=namespace,
+            fields=f"metadata.name={name}",
+        ),
+        Live(opened.api, MACHINES, _machine, namespace=namespace),
+        Live(opened.api, NODES, narrowing.node),
+        Live(opened.api, PODS, narrowing.pod),
+    )
+
+    def missing() -> str | None:
+        text = _progress(
+            deployments.get(name, namespace=namespace),
+            old_machines & {machine.uid for machine in machines.values()},
+            old_nodes & {node.uid for node in nodes.values()},
+        )
+        return with_faults(f"MachineDeployment {name}: {text}", deployments, machines, nodes) if text else None
+
+    async with watching(deployments, machines, nodes, pods) as view:
+        await view.listed()
+        async with measuring_outage(view, pods) as meter:
+            await view.until(
+                missing,
+                what=f"the rotation of MachineDeployment {machine_deployment}",
+                deadline=deadline,
+                tell=opened.tell,
+                advice="Look at its Machines' events (quota, image, a node not Ready), then start the flow again.",
+            )
+    made = await restore_bare_pods(opened, migration.id, deadline=RESTORE_DEADLINE)
+    return StepResult(
+        StepStatus.CHANGED if started or made else StepStatus.ALREADY,
+        f"{len(old_nodes)} nodes of {machine_deployment} replaced",
+        outage=meter.outages(),
+        outage_seconds=meter.seconds(),
+    )
+
+
+async def _remember(opened: OpenedCluster, migration: Migration, key: str, deployment: Any) -> Migration:
+    """Record what is old before anything is new, so that a repeat doesn't mistake the new for the old."""
+    await remember_all_bare_pods(opened, migration.id, await list_pods(opened.api))
+    migration = await read_migration(opened.api, migration.id)
+    if key in migration.old_machines:
+        return migration
+    selector = (deployment["spec"].get("selector") or {}).get("matchLabels") or {}
+    namespace = deployment["metadata"]["namespace"]
+    machines = [_machine(item) for item in await opened.api.list(MACHINES, namespace=namespace)]
+    mine = [machine for machine in machines if selector and selector.items() <= machine.labels.items()]
+    if not mine and deployment["spec"].get("replicas", 1):
+        raise OperatorActionNeeded(
+            f"MachineDeployment {key} wants machines but has none: mend it, or start again with rotate_nodes off"
+        )
+    names = {machine.node for machine in mine}
+    nodes = [narrowing.node(item) for item in await opened.api.list(NODES)]
+
+    def record(found: Migration) -> Migration:
+        machines_by_key = {**found.old_machines, key: tuple(machine.uid for machine in mine)}
+        nodes_by_key = {**found.old_nodes, key: tuple(node.uid for node in nodes if node.name in names)}
+        return found.model_copy(update={"old_machines": machines_by_key, "old_nodes": nodes_by_key})
+
+    return await change_migration(opened.api, migration.id, record)
+
+
+async def _force_restart(opened: OpenedCluster, migration: Migration, deployment: Any) -> bool:
+    """Set the annotation to a value of this migration's own, so that a repeat changes nothing."""
+    value = str(int(migration.started_at.timestamp() * 1_000_000) * 1000)
+    template = deployment["spec"]["template"]
+    if ((template.get("metadata") or {}).get("annotations") or {}).get(FORCE_RESTART) == value:
+        return False
+    metadata = deployment["metadata"]
+    patch = {"spec": {"template": {"metadata": {"annotations": {FORCE_RESTART: value}}}}}
+    await opened.api.patch(MACHINE_DEPLOYMENTS, metadata["name"], patch, namespace=metadata["namespace"])
+    return True
+
+
+def _progress(
+    deployment: MachineDeploymentFacts | None, old_machines: frozenset[str], old_nodes: frozenset[str]
+) -> str | None:
+    if deployment is None:
+        return None  # removed meanwhile, and its machines with it
+    if deployment.paused:
+        return "somebody to unpause the rollout"
+    if not deployment.is_complete:
+        return f"{deployment.updated} of {deployment.replicas} machines are new, {deployment.available} available"
+    # Its status leaves out machines that are being deleted: those may still be draining (kkp-facts 6).
+    if old_machines:
+        return f"{len(old_machines)} old machines to go"
+    if old_nodes:
+        return f"{len(old_nodes)} old nodes to go"
+    return None
+
+
+def _machine(found: Any) -> _Machine:
+    metadata = found["metadata"]
+    return _Machine(
+        uid=metadata["uid"],
+        name=metadata["name"],
+        node=((found.get("status") or {}).get("nodeRef") or {}).get("name", ""),
+        deleting="deletionTimestamp" in metadata,
+        labels=metadata.get("labels") or {},
+    )

@@ -1,0 +1,257 @@
+"""Restarting pods so that they join the new CNI: by uid, in waves, each pod at most once. Source: design 9."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from clusters import narrowing
+from clusters.kinds import CILIUM_ENDPOINTS, PODS
+from clusters.seed import OpenedCluster
+from clusters.steps.bare_pods import remember_bare_pods, restore_bare_pods
+from clusters.steps.measuring import measuring_outage, ready_by_workload
+from clusters.steps.result import StepResult
+from clusters.steps.survey import webhook_backends
+from clusters.watching import Live, View, watching, with_faults
+from migration.errors import Conflict, DeadlineExceeded, OperatorActionNeeded, Throttled, Transient
+from migration.models import Finding, Pod, RestartOptions, RestartStrategy, Severity, StepStatus
+from migration.restart import RestartPlan, Wave, is_bare, plan_restart
+
+PASSES: Final = 3
+"""Pods may be born onto the old CNI while others are restarted; after this many rounds the verification decides."""
+STUCK_AFTER_GRACE_SECONDS: Final = 60.0
+RECOVERY: Final = timedelta(minutes=10)
+"""How long a step waits for workloads to be ready again before it leaves the judgement to the verification."""
+EVICTION_PAUSE_SECONDS: Final = 5.0
+
+
+async def restart_pods(
+    opened: OpenedCluster, migration_id: str, options: RestartOptions, *, deadline: timedelta
+) -> StepResult:
+    """Leave every pod of the pod network restarted onto the new CNI, apart from those the options spare."""
+    pods = Live(opened.api, PODS, narrowing.pod)
+    endpoints = Live(opened.api, CILIUM_ENDPOINTS, narrowing.endpoint_addresses)
+    async with watching(pods, endpoints) as view:
+        await view.listed()
+        ends = time.monotonic() + deadline.total_seconds()
+        restart = _Restart(opened, migration_id, options, view=view, pods=pods, endpoints=endpoints, ends=ends)
+        async with measuring_outage(view, pods) as meter:
+            await restart.run()
+    return StepResult(
+        StepStatus.CHANGED if restart.restarted else StepStatus.ALREADY,
+        restart.summary(),
+        outage=meter.outages(),
+        outage_seconds=meter.seconds(),
+        findings=tuple(restart.findings),
+    )
+
+
+class _Restart:
+    """One execution of the step: what it has restarted so far, and what it found on the way."""
+
+    def __init__(
+        self,
+        opened: OpenedCluster,
+        migration_id: str,
+        options: RestartOptions,
+        *,
+        view: View,
+        pods: Live[Pod],
+        endpoints: Live[frozenset[str]],
+        ends: float,
+    ) -> None:
+        self._opened, self._migration_id, self._options = opened, migration_id, options
+        self._view, self._pods, self._endpoints, self._ends = view, pods, endpoints, ends
+        self._slots = asyncio.Semaphore(options.concurrency)
+        self._expected = ready_by_workload(pods.values())
+        self.restarted: set[str] = set()
+        self._given_up: set[str] = set()
+        self.findings: list[Finding] = []
+
+    async def run(self) -> None:
+        await self._await_jobs()
+        backends = await webhook_backends(self._opened.api, self._pods.values())
+        for _ in range(PASSES):
+            plan = self._plan(backends)
+            if not plan.count:
+                break
+            await self._secure_bare_pods(plan)
+            for wave in plan.waves:
+                await self._restart_wave(wave)
+        await restore_bare_pods(self._opened, self._migration_id, deadline=self._left())
+        await self._recover(self._expected, bound=min(RECOVERY, self._left()))
+
+    def summary(self) -> str:
+        if not self.restarted:
+            return "every pod was on the new CNI"
+        return f"{len(self.restarted)} pods restarted onto the new CNI"
+
+    def _plan(self, backends: frozenset[str]) -> RestartPlan:
+        fresh = [pod for pod in self._pods.values() if pod.uid not in self.restarted]
+        plan = plan_restart(fresh, self._endpoints.objects, self._options, webhook_backends=backends)
+        for skipped in plan.skipped:
+            self._find(
+                "pod-skipped",
+                skipped.pod,
+                f"left on the old CNI: {skipped.reason}",
+                "Restart it before Canal is removed.",
+            )
+        return plan
+
+    async def _await_jobs(self) -> None:
+        awaited = {pod.uid: pod for pod in self._plan(frozenset()).awaited}
+        if not awaited:
+            return
+
+        def running() -> str | None:
+            left = [pod for pod in self._pods.values() if pod.uid in awaited and not pod.finished and not pod.deleting]
+            return f"{len(left)} pods of Jobs to finish ({left[0].key})" if left else None
+
+        bound = timedelta(minutes=self._options.job_wait_minutes)
+        try:
+            await self._view.until(
+                running, what="running Jobs", deadline=min(bound, self._left()), tell=self._opened.tell
+            )
+        except DeadlineExceeded as error:
+            raise OperatorActionNeeded(
+                f"Jobs still run after {self._options.job_wait_minutes} minutes ({error.last_seen}). "
+                "No pod was restarted. Wait for them and start the flow again, or have Jobs restarted or skipped."
+            ) from error
+
+    async def _secure_bare_pods(self, plan: RestartPlan) -> None:
+        bare = [pod for wave in plan.waves for pod in wave.pods if is_bare(pod)]
+        if bare:
+            await remember_bare_pods(self._opened, self._migration_id, bare)
+
+    async def _restart_wave(self, wave: Wave) -> None:
+        self._opened.tell(f"restarting {len(wave.pods)} pods: {wave.name}")
+        groups = [(pod,) for pod in wave.pods] if wave.one_at_a_time else [wave.pods]
+        for group in groups:
+            affected = {pod.workload for pod in group}
+            expected = {workload: count for workload, count in self._expected.items() if workload in affected}
+            await asyncio.gather(*(self._take_down(pod) for pod in group))
+            await self._until_gone(group)
+            if wave.wait_for_ready:
+                await self._until_ready(expected, self._left())
+
+    async def _take_down(self, pod: Pod) -> None:
+        async with self._slots:
+            if self._options.strategy is RestartStrategy.EVICT and not is_bare(pod):
+                await self._evict(pod)
+            else:
+                await self._delete(pod)
+        self.restarted.add(pod.uid)
+
+    async def _delete(self, pod: Pod, *, grace_seconds: int | None = None) -> None:
+        try:
+            await self._opened.api.delete(
+                PODS, pod.name, namespace=pod.namespace, uid=pod.uid, grace_seconds=grace_seconds
+            )
+        except Conflict:
+            return  # another pod has the name by now: this one is gone
+
+    async def _evict(self, pod: Pod) -> None:
+        patience_ends = time.monotonic() + self._options.eviction_patience_minutes * 60
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": pod.namespace},
+            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+        }
+        while self._is_there(pod):
+            try:
+                await self._opened.api.post(PODS, pod.name, "eviction", body, namespace=pod.namespace)
+            except Conflict:
+                return
+            except Transient as error:
+                if time.monotonic() < patience_ends:
+                    await asyncio.sleep(error.retry_after_seconds or EVICTION_PAUSE_SECONDS)
+                    continue
+                await self._end_patience(pod, error)
+            return
+
+    async def _end_patience(self, pod: Pod, error: Transient) -> None:
+        if self._options.after_patience == "delete" and isinstance(error, Throttled):
+            self._find(
+                "budget-overruled", pod, "a PodDisruptionBudget forbade its eviction", "It was deleted, as asked for."
+            )
+            await self._delete(pod)
+            return
+        raise OperatorActionNeeded(
+            f"pod {pod.key} could not be evicted within {self._options.eviction_patience_minutes} minutes: {error}. "
+            "Relax its PodDisruptionBudget and start the flow again, or choose to delete when patience ends."
+        ) from error
+
+    async def _until_gone(self, group: Iterable[Pod]) -> None:
+        asked_at = time.monotonic()
+        group = tuple(group)
+
+        def remaining() -> str | None:
+            left = [pod for pod in group if pod.uid not in self._given_up and self._is_there(pod)]
+            stuck = [pod for pod in left if time.monotonic() - asked_at > pod.grace_seconds + STUCK_AFTER_GRACE_SECONDS]
+            for pod in stuck:
+                self._given_up.add(pod.uid)
+            return f"{len(left)} of {len(group)} pods to end ({left[0].key})" if len(left) > len(stuck) else None
+
+        before = set(self._given_up)
+        await self._view.until(
+            remaining, what="restarted pods to end", deadline=self._left(), tell=self._opened.tell, rejudge_seconds=5.0
+        )
+        await self._handle_stuck([pod for pod in group if pod.uid in self._given_up - before])
+
+    async def _handle_stuck(self, stuck: list[Pod]) -> None:
+        for pod in stuck:
+            if self._options.force_delete_stuck:
+                await self._delete(pod, grace_seconds=0)
+                self._find(
+                    "pod-stuck",
+                    pod,
+                    "it outlived its grace period",
+                    "It was force-deleted: check its node for leftovers.",
+                )
+            else:
+                self._find(
+                    "pod-stuck",
+                    pod,
+                    "it outlives its grace period",
+                    "Look at its node; force-delete it if that is safe.",
+                )
+
+    async def _recover(self, expected: dict[str, int], *, bound: timedelta) -> None:
+        try:
+            await self._until_ready(expected, bound)
+        except DeadlineExceeded as error:
+            self._opened.tell(f"going on without: {error.last_seen}; the verification decides")
+
+    async def _until_ready(self, expected: dict[str, int], deadline: timedelta) -> None:
+        def unready() -> str | None:
+            ready = ready_by_workload(self._pods.values())
+            behind = sorted(workload for workload, count in expected.items() if ready.get(workload, 0) < count)
+            return (
+                with_faults(f"{len(behind)} workloads to be ready again ({', '.join(behind[:3])})", self._pods)
+                if behind
+                else None
+            )
+
+        await self._view.until(
+            unready,
+            what="restarted workloads to be ready",
+            deadline=deadline,
+            tell=self._opened.tell,
+            advice="Look at the events of their pods; start the flow again to go on.",
+        )
+
+    def _is_there(self, pod: Pod) -> bool:
+        found = self._pods.get(pod.name, namespace=pod.namespace)
+        return found is not None and found.uid == pod.uid
+
+    def _left(self) -> timedelta:
+        return timedelta(seconds=max(0.0, self._ends - time.monotonic()))
+
+    def _find(self, code: str, pod: Pod, seen: str, advice: str) -> None:
+        found = Finding(code=code, severity=Severity.WARNING, subject=f"Pod {pod.key}", seen=seen, advice=advice)
+        if found not in self.findings:
+            self.findings.append(found)

@@ -1,0 +1,33 @@
+"""What a step has to say when it is through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from migration.models import Finding, StepStatus, WorkloadOutage
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """How a step ended, in a sentence; its times are added by whoever ran it."""
+
+    status: StepStatus
+    summary: str
+    outage: tuple[WorkloadOutage, ...] = ()
+    outage_seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()
+
+
+def changed(summary: str) -> StepResult:
+    """The step changed something."""
+    return StepResult(StepStatus.CHANGED, summary)
+
+
+def already(summary: str) -> StepResult:
+    """The step found everything done."""
+    return StepResult(StepStatus.ALREADY, summary)
+
+
+def confirmed(summary: str) -> StepResult:
+    """The step looked, and found what it should."""
+    return StepResult(StepStatus.CONFIRMED, summary)

@@ -1,0 +1,232 @@
+"""Everything that the readiness check and the verification look at, gathered concurrently. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from clusters import narrowing
+from clusters.api import KubeApi
+from clusters.journal import read_journal
+from clusters.kinds import (
+    ACCESS_REVIEWS,
+    CILIUM_ENDPOINTS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    JOBS,
+    MACHINE_DEPLOYMENTS,
+    MUTATING_WEBHOOKS,
+    NODES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    STATEFUL_SETS,
+    VALIDATING_WEBHOOKS,
+)
+from clusters.seed import OpenedCluster
+from clusters.steps.canal import calico_policies
+from migration.errors import Expired
+from migration.facts import ClusterSurvey, MachineDeploymentFacts, NodeFacts
+from migration.models import Pod
+from migration.restart import is_bare, needs_network
+from migration.verification import Baseline
+
+SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+
+# What the runbook does, as (verb, API group, resource, namespace); source: kkp-facts 11.
+_SEED_ACCESS: Final = (
+    ("get", "kubermatic.k8c.io", "clusters", ""),
+    ("watch", "kubermatic.k8c.io", "clusters", ""),
+    ("patch", "kubermatic.k8c.io", "clusters", ""),
+    ("get", "apps.kubermatic.k8c.io", "applicationdefinitions", ""),
+)
+_USER_CLUSTER_ACCESS: Final = (
+    ("list", "", "pods", ""),
+    ("watch", "", "pods", ""),
+    ("delete", "", "pods", ""),
+    ("create", "", "pods", ""),
+    ("create", "", "pods/eviction", ""),
+    ("list", "", "nodes", ""),
+    ("watch", "", "nodes", ""),
+    ("create", "", "configmaps", "kube-system"),
+    ("update", "", "configmaps", "kube-system"),
+    ("delete", "", "configmaps", "kube-system"),
+    ("create", "", "secrets", "kube-system"),
+    ("get", "", "secrets", "kube-system"),
+    ("list", "", "secrets", "kube-system"),
+    ("delete", "", "secrets", "kube-system"),
+    ("delete", "", "serviceaccounts", "kube-system"),
+    ("create", "coordination.k8s.io", "leases", "kube-system"),
+    ("update", "coordination.k8s.io", "leases", "kube-system"),
+    ("list", "apps", "deployments", ""),
+    ("list", "apps", "statefulsets", ""),
+    ("list", "apps", "daemonsets", ""),
+    ("delete", "apps", "daemonsets", "kube-system"),
+    ("delete", "apps", "deployments", "kube-system"),
+    ("delete", "policy", "poddisruptionbudgets", "kube-system"),
+    ("delete", "networking.k8s.io", "networkpolicies", "kube-system"),
+    ("delete", "rbac.authorization.k8s.io", "clusterroles", ""),
+    ("delete", "rbac.authorization.k8s.io", "clusterrolebindings", ""),
+    ("list", "cilium.io", "ciliumendpoints", ""),
+    ("watch", "cilium.io", "ciliumnodes", ""),
+    ("watch", "apps.kubermatic.k8c.io", "applicationinstallations", "kube-system"),
+    ("delete", "apps.kubermatic.k8c.io", "applicationinstallations", "kube-system"),
+    ("patch", "apps.kubermatic.k8c.io", "applicationinstallations", "kube-system"),
+    ("list", "cluster.k8s.io", "machinedeployments", "kube-system"),
+    ("patch", "cluster.k8s.io", "machinedeployments", "kube-system"),
+    ("watch", "cluster.k8s.io", "machines", "kube-system"),
+)
+
+
+async def survey(opened: OpenedCluster) -> ClusterSurvey:
+    """Return what is to be known about a cluster before it is changed."""
+    api, seed = opened.api, opened.seed
+    platform = asyncio.gather(
+        seed.cluster(opened.ref.name), seed.offered_cilium_versions(), _denied(opened), read_journal(api)
+    )
+    machines = asyncio.gather(list_nodes(api), list_machine_deployments(api))
+    workloads = asyncio.gather(
+        list_pods(api), api.list(POD_DISRUPTION_BUDGETS), calico_policies(api), _unfinished_jobs(api)
+    )
+    (cluster, versions, denied, journal), (nodes, deployments), (pods, budgets, policies, jobs) = await asyncio.gather(
+        platform, machines, workloads
+    )
+    return ClusterSurvey(
+        cluster=cluster,
+        offered_versions=versions,
+        nodes=tuple(nodes),
+        machine_deployments=tuple(deployments),
+        pods=tuple(pods),
+        denied=denied,
+        blocked_budgets=tuple(_blocked(budgets)),
+        calico_policies=tuple(policies),
+        open_migration=journal.open_migration(),
+        last_migration=journal.last_finished(),
+        unfinished_jobs=jobs,
+    )
+
+
+async def list_pods(api: KubeApi) -> list[Pod]:
+    """Return all pods. Read in pages and narrowed at once: 10,000 pods fit into a few dozen megabytes."""
+    while True:
+        try:
+            return [narrowing.pod(item) async for items, _ in api.pages(PODS) for item in items]
+        except Expired:
+            continue  # the list took longer than the API server keeps its state: start over
+
+
+async def list_cilium_endpoints(api: KubeApi) -> dict[str, frozenset[str]]:
+    """Return the CiliumEndpoints: mapping of `namespace/name` to addresses. Empty before Cilium is there."""
+    return {
+        f"{item['metadata']['namespace']}/{item['metadata']['name']}": narrowing.endpoint_addresses(item)
+        for item in await api.list(CILIUM_ENDPOINTS)
+    }
+
+
+async def list_nodes(api: KubeApi) -> list[NodeFacts]:
+    """Return all Nodes."""
+    return [narrowing.node(item) for item in await api.list(NODES)]
+
+
+async def list_machine_deployments(api: KubeApi) -> list[MachineDeploymentFacts]:
+    """Return all MachineDeployments, by name; none where KKP manages no machines."""
+    found = [narrowing.machine_deployment(item) for item in await api.list(MACHINE_DEPLOYMENTS)]
+    return sorted(found, key=lambda deployment: (deployment.namespace, deployment.name))
+
+
+async def observe_baseline(api: KubeApi) -> Baseline:
+    """Return how many pods and endpoints are ready now, outside of what the platform itself replaces."""
+    workloads: list[Any] = []
+    for kind, name in ((DEPLOYMENTS, "Deployment"), (STATEFUL_SETS, "StatefulSet"), (DAEMON_SETS, "DaemonSet")):
+        workloads += [narrowing.workload(item, name) for item in await api.list(kind) if not _is_of_a_cni(item)]
+    bare = [pod.key for pod in await list_pods(api) if is_bare(pod) and needs_network(pod) and pod.ready]
+    return Baseline(
+        ready_pods={found.workload: found.ready for found in workloads},
+        desired_pods={found.workload: found.desired for found in workloads},
+        services=await _ready_endpoints(api),
+        bare_pods=tuple(sorted(bare)),
+    )
+
+
+async def webhook_backends(api: KubeApi, pods: Iterable[Pod]) -> frozenset[str]:
+    """Return the workloads (`Pod.workload`) behind admission webhooks that fail closed."""
+    services: set[tuple[str, str]] = set()
+    for kind in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS):
+        for configuration in await api.list(kind):
+            for webhook in configuration.get("webhooks") or ():
+                service = (webhook.get("clientConfig") or {}).get("service")
+                if service and webhook.get("failurePolicy", "Fail") == "Fail":
+                    services.add((service["namespace"], service["name"]))
+    targets: set[str] = set()
+    for namespace, name in sorted(services):
+        for found in await api.list(ENDPOINT_SLICES, namespace=namespace, labels=f"{SERVICE_NAME_LABEL}={name}"):
+            references = ((entry.get("targetRef") or {}).get("uid") for entry in found.get("endpoints") or ())
+            targets.update(uid for uid in references if uid)
+    return frozenset(pod.workload for pod in pods if pod.uid in targets)
+
+
+async def _ready_endpoints(api: KubeApi) -> dict[str, int]:
+    ready: dict[str, int] = {}
+    for found in await api.list(ENDPOINT_SLICES):
+        metadata = found["metadata"]
+        service = (metadata.get("labels") or {}).get(SERVICE_NAME_LABEL)
+        if service and not (metadata["namespace"] == "kube-system" and service.startswith("hubble")):
+            key = f"{metadata['namespace']}/{service}"
+            count = sum(
+                1 for entry in found.get("endpoints") or () if (entry.get("conditions") or {}).get("ready", True)
+            )
+            ready[key] = ready.get(key, 0) + count
+    return ready
+
+
+async def _unfinished_jobs(api: KubeApi) -> frozenset[str]:
+    return frozenset(
+        f"{job['metadata']['namespace']}/{job['metadata']['name']}"
+        for job in await api.list(JOBS)
+        if (job.get("status") or {}).get("active")
+    )
+
+
+async def _denied(opened: OpenedCluster) -> tuple[str, ...]:
+    asked = [(opened.seed.api, access) for access in _SEED_ACCESS] + [
+        (opened.api, access) for access in _USER_CLUSTER_ACCESS
+    ]
+    answers = await asyncio.gather(*(_is_allowed(api, access) for api, access in asked))
+    return tuple(
+        f"{verb} {_group_resource(group, resource)}{f' in {namespace}' if namespace else ''} on {api.where}"
+        for (api, (verb, group, resource, namespace)), allowed in zip(asked, answers, strict=True)
+        if not allowed
+    )
+
+
+async def _is_allowed(api: KubeApi, access: tuple[str, str, str, str]) -> bool:
+    verb, group, resource, namespace = access
+    name, _, subresource = resource.partition("/")
+    attributes = {"verb": verb, "group": group, "resource": name, "subresource": subresource, "namespace": namespace}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = await api.create(ACCESS_REVIEWS, body)
+    return bool((answer.get("status") or {}).get("allowed"))
+
+
+def _group_resource(group: str, resource: str) -> str:
+    return f"{resource}.{group}" if group else resource
+
+
+def _blocked(budgets: Iterable[Any]) -> Iterable[str]:
+    for budget in budgets:
+        status = budget.get("status") or {}
+        if status.get("expectedPods") and not status.get("disruptionsAllowed"):
+            yield f"{budget['metadata']['namespace']}/{budget['metadata']['name']}"
+
+
+def _is_of_a_cni(found: Any) -> bool:
+    """Whether a workload comes or goes with a CNI, so that its absence later is no regression."""
+    metadata = found["metadata"]
+    labels = metadata.get("labels") or {}
+    by_helm = (metadata.get("annotations") or {}).get("meta.helm.sh/release-name") == "kube-system-cilium"
+    return metadata["namespace"] == "kube-system" and (labels.get("kubermatic-addon") == "canal" or by_helm)

@@ -1,0 +1,1 @@
+"""The runbooks, one flow per file."""

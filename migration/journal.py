@@ -1,0 +1,127 @@
+"""The record of a migration, kept in the user cluster so that it outlives Prefect. Rules only; `clusters` stores it.
+
+The ConfigMap kube-system/cni-migration holds one JSON document per migration under its id, and under `current` the id
+of the one that is open. A closed migration stays as history until there are more than `KEPT`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from migration.errors import OperatorActionNeeded
+from migration.models import Cni, Frozen, StepOutcome
+
+NAMESPACE = "kube-system"
+NAME = "cni-migration"
+CURRENT = "current"
+KEPT = 10
+
+
+class StoredBackup(Frozen):
+    """A backup: the Secrets that hold it, in order, and the SHA-256 of the uncompressed content."""
+
+    name: str
+    secrets: tuple[str, ...]
+    sha256: str
+    objects: int
+
+
+class Migration(Frozen):
+    """One migration from beginning to end."""
+
+    id: str
+    kind: Literal["canal-to-cilium"] = "canal-to-cilium"
+    started_at: datetime
+    started_by: str
+    previous_cni: Cni
+    desired_cni: Cni
+    previous_proxy_mode: str
+    label_was_there: bool
+    """Whether the cluster was labelled before: then the label is not ours to remove."""
+    tunnel_port: int
+    steps: tuple[StepOutcome, ...] = ()
+    backups: tuple[StoredBackup, ...] = ()
+    bare_pods: Mapping[str, str] = Field(default_factory=dict)
+    """Mapping of `namespace/name` to uid of the bare pods that this migration took down and owes."""
+    old_machines: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Mapping of MachineDeployment to the uids of the Machines that its rotation replaces."""
+    old_nodes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Mapping of MachineDeployment to the uids of the Nodes that its rotation replaces."""
+    finished_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still has steps to do."""
+        return self.finished_at is None
+
+    def with_step(self, outcome: StepOutcome) -> Migration:
+        """Return the migration with a step's outcome recorded; a step that changed something stays recorded as such.
+
+        A repeated step finds everything done: that must not hide what the first try did.
+        """
+        known = {step.step: step for step in self.steps}
+        before = known.get(outcome.step)
+        if before is not None and before.status == "changed" and outcome.status == "already done":
+            return self
+        known[outcome.step] = outcome
+        return self.model_copy(update={"steps": tuple(known.values())})
+
+    def with_backup(self, backup: StoredBackup) -> Migration:
+        """Return the migration with a backup recorded, in place of one of the same name."""
+        others = tuple(known for known in self.backups if known.name != backup.name)
+        return self.model_copy(update={"backups": (*others, backup)})
+
+    def backup(self, name: str) -> StoredBackup | None:
+        """Return the backup of this name."""
+        return next((backup for backup in self.backups if backup.name == name), None)
+
+
+class Journal(Frozen):
+    """All migrations that a cluster remembers, oldest first."""
+
+    current: str | None = None
+    migrations: tuple[Migration, ...] = ()
+
+    def open_migration(self) -> Migration | None:
+        """Return the migration that isn't finished, if there is one."""
+        found = self.find(self.current) if self.current else None
+        return found if found is not None and found.is_open else None
+
+    def find(self, migration_id: str) -> Migration | None:
+        """Return a migration by its id."""
+        return next((migration for migration in self.migrations if migration.id == migration_id), None)
+
+    def last_finished(self) -> Migration | None:
+        """Return the migration that ended last."""
+        finished = [migration for migration in self.migrations if migration.finished_at is not None]
+        return max(finished, key=lambda migration: migration.finished_at or migration.started_at, default=None)
+
+    def with_migration(self, migration: Migration) -> Journal:
+        """Return the journal with a migration added or replaced, open ones being the current one."""
+        others = tuple(known for known in self.migrations if known.id != migration.id)
+        kept = (*others, migration)[-KEPT:]
+        return Journal(current=migration.id if migration.is_open else None, migrations=kept)
+
+
+def to_data(journal: Journal) -> dict[str, str]:
+    """Return the ConfigMap's data."""
+    data = {f"{migration.id}.json": migration.model_dump_json() for migration in journal.migrations}
+    return {CURRENT: journal.current or "", **data}
+
+
+def from_data(data: Mapping[str, str]) -> Journal:
+    """Return the journal in a ConfigMap's data. Raises OperatorActionNeeded if it can't be understood: fail closed."""
+    try:
+        documents = [Migration.model_validate_json(text) for key, text in data.items() if key != CURRENT]
+    except ValidationError as error:
+        raise OperatorActionNeeded(
+            f"the journal in ConfigMap {NAMESPACE}/{NAME} can't be read ({error.error_count()} errors, first at "
+            f"{error.errors()[0]['loc']}): it was edited or written by another version of this project. Restore it, or "
+            "move it away if no migration is open."
+        ) from error
+    documents.sort(key=lambda migration: migration.started_at)
+    return Journal(current=data.get(CURRENT) or None, migrations=tuple(documents))

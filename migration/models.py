@@ -1,0 +1,272 @@
+"""What the parts of a migration tell each other: identities, choices, facts, outcomes. Frozen throughout."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """A model that can't be changed and accepts no unknown field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CniType(StrEnum):
+    """`spec.cniPlugin.type` of a KKP Cluster."""
+
+    CANAL = "canal"
+    CILIUM = "cilium"
+    NONE = "none"
+
+
+class Cni(Frozen):
+    """A CNI as KKP names it; Canal versions carry a `v` (`v3.30`), Cilium's don't (`1.19.4`)."""
+
+    type: CniType
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.version}"
+
+
+class ClusterRef(Frozen):
+    """A user cluster: the name of the seed's connection, and the name of its Cluster object."""
+
+    seed: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.seed}/{self.name}"
+
+
+class BarePodChoice(StrEnum):
+    """What to do with pods that no controller would bring back."""
+
+    RECREATE = "recreate"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class JobChoice(StrEnum):
+    """What to do with pods of unfinished Jobs."""
+
+    WAIT = "wait"
+    RESTART = "restart"
+    SKIP = "skip"
+
+
+class RestartStrategy(StrEnum):
+    """How pods are restarted: deleted as the documented procedure does, or evicted with respect for PDBs."""
+
+    DELETE = "delete"
+    EVICT = "evict"
+
+
+class RestartOptions(Frozen):
+    """How pods are moved to the new CNI."""
+
+    strategy: Annotated[
+        RestartStrategy,
+        Field(
+            title="Strategy", description="delete: shortest mixed state; evict: respects PodDisruptionBudgets, slower"
+        ),
+    ] = RestartStrategy.DELETE
+    concurrency: Annotated[
+        int, Field(ge=1, le=500, title="Concurrent deletions", description="How many pods are being deleted at a time")
+    ] = 50
+    bare_pods: Annotated[
+        BarePodChoice,
+        Field(
+            title="Pods without a controller",
+            description="recreate them from their backup, skip them, or fail beforehand",
+        ),
+    ] = BarePodChoice.RECREATE
+    jobs: Annotated[
+        JobChoice, Field(title="Running Jobs", description="wait until they finish, restart their pods, or skip them")
+    ] = JobChoice.WAIT
+    job_wait_minutes: Annotated[int, Field(ge=0, le=1440, title="Wait for Jobs (minutes)")] = 30
+    eviction_patience_minutes: Annotated[
+        int, Field(ge=0, le=1440, title="Patience with PodDisruptionBudgets (minutes)", description="Only for evict")
+    ] = 10
+    after_patience: Annotated[
+        Literal["delete", "fail"],
+        Field(title="When patience ends", description="delete the pods that could not be evicted, or fail the step"),
+    ] = "fail"
+    force_delete_stuck: Annotated[
+        bool,
+        Field(title="Force-delete stuck pods", description="Remove pods that outlive their grace period by a minute"),
+    ] = False
+
+
+class Deadlines(Frozen):
+    """Minutes after which a wait fails its step. Nothing is undone; a new run goes on from there."""
+
+    lock: Annotated[int, Field(ge=0, le=1440, title="Another run's lock (minutes)")] = 5
+    # kkp-facts 8: AI within 6 minutes, ready within 25; six Helm attempts of ten minutes end by themselves.
+    cilium: Annotated[int, Field(ge=1, le=1440, title="Cilium up on all nodes (minutes)")] = 65
+    restart: Annotated[int, Field(ge=1, le=1440, title="All pods restarted (minutes)")] = 60
+    removal: Annotated[int, Field(ge=1, le=1440, title="Old CNI removed (minutes)")] = 15
+    rotation: Annotated[int, Field(ge=1, le=2880, title="Each MachineDeployment rotated (minutes)")] = 180
+    verification: Annotated[int, Field(ge=1, le=1440, title="Workloads as before (minutes)")] = 15
+
+
+class MigrationRequest(Frozen):
+    """One migration as the operator ordered it."""
+
+    cluster: ClusterRef
+    cilium_version: str
+    tunnel_port: int | None = None
+    rotate_nodes: bool = True
+    remove_crds: bool = False
+    pods: RestartOptions = RestartOptions()
+    deadlines: Deadlines = Deadlines()
+    accept: tuple[str, ...] = ()
+    requested_by: str = ""
+
+    @property
+    def desired_cni(self) -> Cni:
+        """The CNI that the cluster shall run."""
+        return Cni(type=CniType.CILIUM, version=self.cilium_version)
+
+
+class RunningMigration(Frozen):
+    """A migration in progress, as the flow hands it to its steps."""
+
+    request: MigrationRequest
+    id: str
+    holder: str
+    """Who holds the cluster's lock: the id of the flow run."""
+
+    @property
+    def cluster(self) -> ClusterRef:
+        """The cluster that is migrated."""
+        return self.request.cluster
+
+
+class Severity(StrEnum):
+    """How much a finding matters: a blocker stops a run unless it is accepted by its code."""
+
+    BLOCKER = "blocker"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Finding(Frozen):
+    """One thing that a check found: what, where, what was seen and what to do."""
+
+    code: str
+    severity: Severity
+    subject: str
+    seen: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.subject}: {self.seen}. {self.advice}"
+
+
+class Owner(Frozen):
+    """The controller of a pod; a ReplicaSet stands for its Deployment."""
+
+    kind: str
+    name: str
+
+
+class Pod(Frozen):
+    """What a migration needs to know of a pod."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+    owner: Owner | None
+    host_network: bool
+    mirror: bool
+    phase: str
+    ready: bool
+    deleting: bool
+    addresses: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    """Sorted key and value pairs, so that the model stays hashable."""
+    grace_seconds: int = 30
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has Succeeded or Failed."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def workload(self) -> str:
+        """`namespace/Kind/name` of what it belongs to; a bare pod stands for itself."""
+        owner = self.owner or Owner(kind="Pod", name=self.name)
+        return f"{self.namespace}/{owner.kind}/{owner.name}"
+
+    def has_label(self, key: str, value: str) -> bool:
+        """Tell whether the pod carries this label with this value."""
+        return (key, value) in self.labels
+
+
+class StepStatus(StrEnum):
+    """How a step ended."""
+
+    CHANGED = "changed"
+    ALREADY = "already done"
+    CONFIRMED = "confirmed"
+    SKIPPED = "skipped"
+
+
+class StepOutcome(Frozen):
+    """What one step of a runbook did."""
+
+    step: str
+    status: StepStatus
+    summary: str
+    started_at: datetime
+    finished_at: datetime
+    outage: tuple[WorkloadOutage, ...] = ()
+    outage_seconds: float = 0.0
+    """Seconds in which at least one workload had no ready pod."""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class WorkloadOutage(Frozen):
+    """For how long a workload had no ready pod, and for how long fewer than before."""
+
+    workload: str
+    down_seconds: float
+    degraded_seconds: float
+
+
+class MigrationReport(Frozen):
+    """The end of a run, for people and for machines."""
+
+    cluster: ClusterRef
+    migration_id: str | None
+    outcome: Literal["migrated", "nothing to do"]
+    message: str
+    previous_cni: Cni | None
+    current_cni: Cni
+    proxy_mode: str
+    started_at: datetime
+    finished_at: datetime
+    steps: tuple[StepOutcome, ...]
+    outage: tuple[WorkloadOutage, ...]
+    outage_seconds: float
+    """Seconds in which at least one workload had no ready pod."""
+    findings: tuple[Finding, ...]
+
+
+StepOutcome.model_rebuild()

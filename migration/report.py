@@ -1,0 +1,85 @@
+"""A migration's report as Markdown, for the Prefect UI and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from migration.models import Finding, MigrationReport, StepOutcome, WorkloadOutage
+
+SHOWN_WORKLOADS = 15
+
+
+def to_markdown(report: MigrationReport) -> str:
+    """Return the whole report."""
+    return "\n\n".join(
+        section
+        for section in (
+            f"# {report.cluster.name}: {report.outcome}",
+            report.message,
+            _summary(report),
+            _steps(report.steps),
+            _outage(report),
+            _findings(report.findings),
+        )
+        if section
+    )
+
+
+def _summary(report: MigrationReport) -> str:
+    rows = [
+        ("Seed connection", report.cluster.seed),
+        ("CNI before", str(report.previous_cni or report.current_cni)),
+        ("CNI now", str(report.current_cni)),
+        ("kube-proxy mode", report.proxy_mode),
+        ("Migration", report.migration_id or "none"),
+        ("Started", f"{report.started_at:%Y-%m-%d %H:%M:%S %Z}"),
+        ("Took", f"{(report.finished_at - report.started_at).total_seconds():.1f} s"),
+        ("Outage", f"{report.outage_seconds:.1f} s in which at least one workload had no ready pod"),
+    ]
+    return _table(("", ""), rows)
+
+
+def _steps(steps: Iterable[StepOutcome]) -> str:
+    rows = [(step.step, step.status, f"{step.seconds:.1f}", step.summary) for step in steps]
+    return "## Steps\n\n" + _table(("Step", "Outcome", "Seconds", "What happened"), rows) if rows else ""
+
+
+def _outage(report: MigrationReport) -> str:
+    if not report.outage:
+        return ""
+    rows = [_outage_row(outage) for outage in report.outage[:SHOWN_WORKLOADS]]
+    more = len(report.outage) - len(rows)
+    text = "## Outage by workload\n\n" + _table(("Workload", "No ready pod (s)", "Fewer than before (s)"), rows)
+    return text + (f"\n\nand {more} more workloads with less." if more > 0 else "")
+
+
+def _outage_row(outage: WorkloadOutage) -> tuple[str, str, str]:
+    return outage.workload, f"{outage.down_seconds:.1f}", f"{outage.degraded_seconds:.1f}"
+
+
+def _findings(findings: Iterable[Finding]) -> str:
+    rows = [(finding.severity, finding.code, finding.subject, finding.seen, finding.advice) for finding in findings]
+    return "## Findings\n\n" + _table(("Severity", "Code", "Subject", "Seen", "Advice"), rows) if rows else ""
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [_line(head), "|" + " --- |" * len(head), *(_line(row) for row in rows)]
+    return "\n".join(lines)
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def merge_outages(steps: Iterable[StepOutcome]) -> tuple[WorkloadOutage, ...]:
+    """Return the outage of each workload over all steps, longest first."""
+    down: dict[str, float] = {}
+    degraded: dict[str, float] = {}
+    for outage in (outage for step in steps for outage in step.outage):
+        down[outage.workload] = down.get(outage.workload, 0.0) + outage.down_seconds
+        degraded[outage.workload] = degraded.get(outage.workload, 0.0) + outage.degraded_seconds
+    merged = (
+        WorkloadOutage(workload=workload, down_seconds=round(down[workload], 2), degraded_seconds=round(seconds, 2))
+        for workload, seconds in degraded.items()
+    )
+    return tuple(sorted(merged, key=lambda outage: (-outage.down_seconds, -outage.degraded_seconds, outage.workload)))

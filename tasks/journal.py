@@ -1,0 +1,38 @@
+"""Opening and closing a migration."""
+
+from __future__ import annotations
+
+from prefect.logging import get_run_logger
+
+from clusters.lock import renew_lock
+from clusters.seed import open_cluster
+from clusters.steps import bookkeeping
+from migration.models import MigrationRequest, RunningMigration, StepOutcome
+from tasks.policy import looking_task, perform
+
+
+@looking_task("begin migration", retries=4)
+async def begin_migration(request: MigrationRequest, holder: str) -> RunningMigration | None:
+    """Return the open migration of the cluster, begun now or taken up from an earlier run; None if none is left."""
+    logger = get_run_logger()
+    async with open_cluster(request.cluster, logger.info) as opened:
+        await renew_lock(opened.api, holder)
+        migration = await bookkeeping.begin_migration(opened, request)
+    if migration is None:
+        return None
+    done = f", {len(migration.steps)} steps recorded" if migration.steps else ""
+    logger.info(
+        "%s: migration %s: %s -> %s%s",
+        request.cluster.name,
+        migration.id,
+        migration.previous_cni,
+        migration.desired_cni,
+        done,
+    )
+    return RunningMigration(request=request, id=migration.id, holder=holder)
+
+
+@looking_task("finish migration", retries=4)
+async def finish_migration(run: RunningMigration) -> StepOutcome:
+    """Leave the label removed and the journal closed."""
+    return await perform(run, "finish migration", lambda opened: bookkeeping.finish_migration(opened, run.id))

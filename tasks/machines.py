@@ -1,0 +1,35 @@
+"""Replacing nodes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from prefect.logging import get_run_logger
+
+from clusters.journal import read_migration
+from clusters.seed import OpenedCluster, open_cluster
+from clusters.steps import machines
+from clusters.steps.result import StepResult
+from migration.models import RunningMigration, StepOutcome
+from tasks.policy import looking_task, perform, step_task
+
+
+@looking_task("list MachineDeployments", retries=4)
+async def list_machine_deployments(run: RunningMigration) -> tuple[str, ...]:
+    """Return `namespace/name` of the MachineDeployments whose nodes are to be replaced; none if rotation is off."""
+    if not run.request.rotate_nodes:
+        return ()
+    async with open_cluster(run.cluster, get_run_logger().info) as opened:
+        return await machines.rotatable_machine_deployments(opened)
+
+
+@step_task("rotate MachineDeployment")
+async def rotate_machine_deployment(run: RunningMigration, machine_deployment: str) -> StepOutcome:
+    """Leave a MachineDeployment with new nodes only."""
+    deadline = timedelta(minutes=run.request.deadlines.rotation)
+
+    async def act(opened: OpenedCluster) -> StepResult:
+        migration = await read_migration(opened.api, run.id)
+        return await machines.rotate_machine_deployment(opened, migration, machine_deployment, deadline=deadline)
+
+    return await perform(run, f"rotate {machine_deployment}", act)

@@ -1,0 +1,103 @@
+"""What all tasks share: when they are retried, where their checkpoints lie, and how a step is run and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
+
+from clusters.lock import renew_lock
+from clusters.seed import OpenedCluster, open_cluster
+from clusters.steps.bookkeeping import record_step
+from clusters.steps.result import StepResult
+from migration.errors import Transient
+from migration.models import RunningMigration, StepOutcome
+
+RETRY_DELAYS_SECONDS: Final[list[float]] = [2, 10, 30, 60]
+"""Between the tries of a step. Requests are repeated further down already: these bridge an outage of the API server."""
+
+
+def is_transient(_task: Any, _task_run: Any, state: State[Any]) -> bool:
+    """Tell Prefect whether a failed task may succeed when it is tried again."""
+    return isinstance(state.data, Transient)
+
+
+def checkpoint_key(step: str, version: int) -> Callable[[TaskRunContext, dict[str, Any]], str]:
+    """Return a cache key function: cluster, migration id, step and step version, and what the step is applied to.
+
+    The id comes from the cluster's journal, so a retry, a crash and a new run of the same migration find the same key.
+    """
+
+    def key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+        run: RunningMigration = parameters["run"]
+        target = str(parameters.get("machine_deployment", "")).replace("/", ".")
+        return "/".join(part for part in (run.cluster.name, run.id, step, target, f"v{version}") if part)
+
+    return key
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskDecorator(Protocol):
+    """Turns an async function into a task that is awaited just like it."""
+
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Return the task."""
+
+
+def step_task(name: str, *, version: int = 1) -> TaskDecorator:
+    """Make a task of a runbook step: retried when transient, skipped when its checkpoint is there."""
+    decorator = task(
+        name=name,
+        retries=len(RETRY_DELAYS_SECONDS),
+        retry_delay_seconds=RETRY_DELAYS_SECONDS,
+        retry_condition_fn=is_transient,
+        persist_result=True,
+        cache_key_fn=checkpoint_key(name, version),
+    )
+    return cast("TaskDecorator", decorator)
+
+
+def looking_task(name: str, *, retries: int = 2) -> TaskDecorator:
+    """Make a task that looks at live state, and so is never skipped."""
+    decorator = task(
+        name=name,
+        retries=retries,
+        retry_delay_seconds=RETRY_DELAYS_SECONDS[:retries],
+        retry_condition_fn=is_transient,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    return cast("TaskDecorator", decorator)
+
+
+async def perform(
+    run: RunningMigration, step: str, act: Callable[[OpenedCluster], Awaitable[StepResult]]
+) -> StepOutcome:
+    """Run a step while the lock is held, and leave its outcome in the journal. Raises LockLost before any change."""
+    logger = get_run_logger()
+    async with open_cluster(run.cluster, logger.info) as opened:
+        await renew_lock(opened.api, run.holder)
+        started_at = datetime.now(UTC)
+        result = await act(opened)
+        outcome = StepOutcome(
+            step=step,
+            status=result.status,
+            summary=result.summary,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            outage=result.outage,
+            outage_seconds=round(result.outage_seconds, 2),
+            findings=result.findings,
+        )
+        await record_step(opened, run.id, outcome)
+    logger.info("%s: %s: %s", run.cluster.name, outcome.status, outcome.summary)
+    return outcome

@@ -1,0 +1,35 @@
+"""Looking before leaping."""
+
+from __future__ import annotations
+
+from prefect.logging import get_run_logger
+
+from clusters.seed import open_cluster
+from clusters.steps.survey import survey
+from migration import readiness
+from migration.errors import PreflightFailed
+from migration.models import Finding, Frozen, MigrationRequest
+from tasks.policy import looking_task
+
+
+class Readiness(Frozen):
+    """The answer of the readiness check: what was found, and whether there is anything to do at all."""
+
+    findings: tuple[Finding, ...]
+    nothing_to_do: str | None = None
+
+
+@looking_task("check readiness")
+async def check_readiness(request: MigrationRequest) -> Readiness:
+    """Return all findings. Raises PreflightFailed for blockers that were not accepted; changes nothing."""
+    logger = get_run_logger()
+    async with open_cluster(request.cluster, logger.info) as opened:
+        found = await survey(opened)
+    if reason := readiness.nothing_to_do(found, request):
+        return Readiness(findings=(), nothing_to_do=reason)
+    findings = readiness.findings(found, request)
+    for finding in findings:
+        logger.info("%s: %s", finding.severity, finding)
+    if blockers := readiness.blockers(findings, request.accept):
+        raise PreflightFailed(str(request.cluster), blockers)
+    return Readiness(findings=findings)

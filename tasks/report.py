@@ -1,0 +1,76 @@
+"""The report at the end of a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.logging import get_run_logger
+
+from clusters.journal import read_migration
+from clusters.seed import open_cluster
+from migration.models import Finding, MigrationReport, MigrationRequest, RunningMigration
+from migration.report import merge_outages, to_markdown
+from tasks.policy import looking_task
+
+
+@looking_task("report", retries=4)
+async def report_migration(run: RunningMigration, findings: tuple[Finding, ...]) -> MigrationReport:
+    """Publish what was, what is, and what happened between, and return it."""
+    async with open_cluster(run.cluster, get_run_logger().info) as opened:
+        cluster = await opened.seed.cluster(run.cluster.name)
+        migration = await read_migration(opened.api, run.id)
+    report = MigrationReport(
+        cluster=run.cluster,
+        migration_id=migration.id,
+        outcome="migrated",
+        message=(
+            f"{cluster.name} ({cluster.human_readable_name}) was migrated "
+            f"from {migration.previous_cni} to {cluster.cni}."
+        ),
+        previous_cni=migration.previous_cni,
+        current_cni=cluster.cni,
+        proxy_mode=cluster.proxy_mode,
+        started_at=migration.started_at,
+        finished_at=migration.finished_at or datetime.now(UTC),
+        steps=migration.steps,
+        outage=merge_outages(migration.steps),
+        outage_seconds=round(sum(step.outage_seconds for step in migration.steps), 2),
+        findings=(*findings, *(finding for step in migration.steps for finding in step.findings)),
+    )
+    await _publish(report)
+    return report
+
+
+@looking_task("report", retries=4)
+async def report_nothing_to_do(request: MigrationRequest, reason: str) -> MigrationReport:
+    """Publish that the cluster was found where it shall be."""
+    started_at = datetime.now(UTC)
+    async with open_cluster(request.cluster, get_run_logger().info) as opened:
+        cluster = await opened.seed.cluster(request.cluster.name)
+    report = MigrationReport(
+        cluster=request.cluster,
+        migration_id=None,
+        outcome="nothing to do",
+        message=reason,
+        previous_cni=None,
+        current_cni=cluster.cni,
+        proxy_mode=cluster.proxy_mode,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        steps=(),
+        outage=(),
+        outage_seconds=0.0,
+        findings=(),
+    )
+    await _publish(report)
+    return report
+
+
+async def _publish(report: MigrationReport) -> None:
+    get_run_logger().info("%s", report.message)
+    await acreate_markdown_artifact(
+        to_markdown(report),
+        key=f"migration-report-{report.cluster.name}",
+        description=f"{report.cluster}: {report.outcome}",
+    )

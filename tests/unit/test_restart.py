@@ -1,0 +1,124 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migration.models import BarePodChoice, JobChoice, Owner, RestartOptions
+from migration.restart import is_on_target, plan_restart, unmanaged_pods
+from tests.unit.making import make_pod
+
+JOB = Owner(kind="Job", name="report")
+
+
+def planned(*pods, endpoints=None, **options):
+    return plan_restart(pods, endpoints or {}, RestartOptions(**options))
+
+
+def restarted(plan):
+    return [pod.key for wave in plan.waves for pod in wave.pods]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"host_network": True},
+        {"mirror": True},
+        {"phase": "Succeeded"},
+        {"phase": "Failed"},
+        {"deleting": True},
+        {"addresses": ()},
+    ],
+)
+def test_restart_leaves_alone_what_has_no_sandbox_to_move(change):
+    assert restarted(planned(make_pod(**change))) == []
+
+
+def test_restart_skips_a_pod_with_its_own_endpoint():
+    assert restarted(planned(make_pod(), endpoints={"shop/web-1": frozenset({"172.25.0.7"})})) == []
+
+
+def test_restart_takes_a_pod_whose_endpoint_is_its_predecessors():
+    pod = make_pod("data/db-0", owner=Owner(kind="StatefulSet", name="db"))
+
+    assert restarted(planned(pod, endpoints={"data/db-0": frozenset({"172.25.0.99"})})) == ["data/db-0"]
+
+
+def test_restart_spares_what_is_removed_with_canal():
+    pod = make_pod("kube-system/calico-kube-controllers-1", labels={"k8s-app": "calico-kube-controllers"})
+
+    assert restarted(planned(pod)) == []
+
+
+def test_konnectivity_comes_first_one_at_a_time_then_dns_then_webhooks_then_the_rest():
+    pods = [
+        make_pod("shop/web-1"),
+        make_pod("policy/hook-1", owner=Owner(kind="Deployment", name="hook")),
+        make_pod("kube-system/coredns-1", labels={"app": "coredns"}),
+        make_pod("kube-system/konnectivity-agent-1", labels={"app": "konnectivity-agent"}),
+    ]
+
+    plan = plan_restart(pods, {}, RestartOptions(), webhook_backends=frozenset({"policy/Deployment/hook"}))
+
+    assert [pod.key for wave in plan.waves for pod in wave.pods] == [
+        "kube-system/konnectivity-agent-1",
+        "kube-system/coredns-1",
+        "policy/hook-1",
+        "shop/web-1",
+    ]
+    assert [wave.one_at_a_time for wave in plan.waves] == [True, False, False, False]
+
+
+def test_a_users_pod_with_the_label_of_a_platform_pod_is_nothing_special():
+    plan = planned(make_pod("shop/konnectivity", labels={"app": "konnectivity-agent"}))
+
+    assert [wave.name for wave in plan.waves] == ["everything else"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "keys", "skipped"),
+    [(BarePodChoice.RECREATE, ["shop/shell"], 0), (BarePodChoice.SKIP, [], 1), (BarePodChoice.FAIL, [], 1)],
+)
+def test_bare_pods_are_restarted_only_if_they_come_back(choice, keys, skipped):
+    plan = planned(make_pod("shop/shell", owner=None), bare_pods=choice)
+
+    assert (restarted(plan), len(plan.skipped)) == (keys, skipped)
+
+
+@pytest.mark.parametrize(
+    ("choice", "restarts", "skips", "waits"),
+    [(JobChoice.WAIT, 0, 0, 1), (JobChoice.RESTART, 1, 0, 0), (JobChoice.SKIP, 0, 1, 0)],
+)
+def test_pods_of_jobs_follow_the_choice(choice, restarts, skips, waits):
+    plan = planned(make_pod("batch/report-1", owner=JOB), jobs=choice)
+
+    assert (plan.count, len(plan.skipped), len(plan.awaited)) == (restarts, skips, waits)
+
+
+pods = st.lists(
+    st.builds(
+        lambda number, deleting, addresses, job, bare: make_pod(
+            f"ns/p{number}",
+            deleting=deleting,
+            addresses=addresses,
+            owner=None if bare else (JOB if job else Owner(kind="Deployment", name="web")),
+        ),
+        st.integers(0, 50),
+        st.booleans(),
+        st.sampled_from([(), ("10.0.0.1",), ("10.0.0.2",)]),
+        st.booleans(),
+        st.booleans(),
+    ),
+    unique_by=lambda pod: pod.key,
+)
+endpoints = st.dictionaries(
+    st.integers(0, 50).map(lambda number: f"ns/p{number}"), st.sampled_from([frozenset({"10.0.0.1"}), frozenset[str]()])
+)
+
+
+@given(pods, endpoints, st.sampled_from(list(BarePodChoice)), st.sampled_from(list(JobChoice)))
+def test_every_unmanaged_pod_is_restarted_skipped_or_awaited_exactly_once(found, known, bare, jobs):
+    plan = plan_restart(found, known, RestartOptions(bare_pods=bare, jobs=jobs))
+
+    handled = [pod.uid for wave in plan.waves for pod in wave.pods]
+    handled += [skipped.pod.uid for skipped in plan.skipped] + [pod.uid for pod in plan.awaited]
+    assert sorted(handled) == sorted(pod.uid for pod in unmanaged_pods(found, known))
+    assert not any(is_on_target(pod, known) for wave in plan.waves for pod in wave.pods)
