@@ -17,6 +17,7 @@ from kubernetes.aio.config import ConfigException
 from kubernetes.aio.config.kube_config import load_kube_config_from_dict
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from clusters.connections import environment_proxy
 from clusters.kinds import Kind
 from clusters.wire import translate_response, translate_transport
 from migration.errors import Conflict, Expired, InvalidRequest, NotFound, Transient
@@ -212,6 +213,10 @@ async def open_api(kubeconfig: Mapping[str, Any], *, where: str) -> AsyncIterato
         raise InvalidRequest(
             f"the kubeconfig of {where} can't be used ({type(error).__name__}): export it again"
         ) from error
+    # aiohttp would look up proxy and .netrc anew, in a thread, at every request: a third of the client's time when a
+    # thousand pods are deleted. And a .netrc that knows the host would clash with the kubeconfig's token.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or environment_proxy(configuration.host)
     try:
         client = ApiClient(configuration)
     except (OSError, ValueError) as error:

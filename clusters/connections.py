@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import yaml
 
@@ -66,6 +68,14 @@ def parse_kubeconfig(text: str, *, source: str) -> dict[str, Any]:
     if not isinstance(found, Mapping) or not found.get("clusters") or not found.get("contexts"):
         raise InvalidRequest(f"{source} is not a kubeconfig: it needs clusters, contexts and users")
     return dict(found)
+
+
+def environment_proxy(url: str) -> str | None:
+    """Return the proxy that HTTPS_PROXY and NO_PROXY name for an address, None if it is reached without."""
+    address = urlsplit(url)
+    if not address.hostname or proxy_bypass(address.hostname):
+        return None
+    return getproxies().get(address.scheme)
 
 
 def _read(path: Path) -> str:

@@ -49,6 +49,8 @@ _FIELDS: dict[str, frozenset[str]] = {
     "jobs": frozenset({"status.successful"}),
     "replicasets": frozenset({"status.replicas"}),
 }
+_ABSENT = {"spec.hostNetwork": "false", "spec.unschedulable": "false"}
+"""What a field counts as where an object lacks it (pkg/registry/core/{pod,node}/strategy.go); others count as empty."""
 _NAME_AND_NAMESPACE = frozenset({"metadata.name", "metadata.namespace"})
 
 
@@ -163,18 +165,16 @@ def _field_terms(selector: str) -> list[tuple[str, str, bool]]:
 
 
 def _field_predicate(path: str, value: str, *, wanted: bool) -> Predicate:
-    steps = path.split(".")
+    steps, absent = path.split("."), _ABSENT.get(path, "")
 
     def holds(found: Object) -> bool:
         here: object = found
         for step in steps:
             here = here.get(step) if isinstance(here, dict) else None
-        return (_as_text(here) == value) is wanted
+        return ((absent if here is None else _as_text(here)) == value) is wanted
 
     return holds
 
 
 def _as_text(value: object) -> str:
-    if value is None:
-        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

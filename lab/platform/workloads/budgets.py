@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 DISRUPTED_SECONDS = 120.0
 """Seconds after which an eviction that led to no deletion is forgotten (DeletionTimeout of the real controller)."""
 
+MOST_ENDED = 2000
+"""How many ends of pods are kept in mind before old ones are forgotten."""
+
 
 class BudgetController(WorkloadController):
     """Keeps the status of every PodDisruptionBudget, which the eviction API decides by."""
@@ -45,6 +48,8 @@ class BudgetController(WorkloadController):
     def __init__(self, *, client: Client, mirror: Mirror, clock: Clock) -> None:
         super().__init__(client=client, mirror=mirror, clock=clock)
         self._scales: dict[str, Resource] = {"ReplicaSet": REPLICA_SETS, "StatefulSet": STATEFUL_SETS}
+        self._ended: dict[str, datetime] = {}
+        """When a pod of a budget was last seen to be deleted; a StatefulSet's next one has the same name."""
 
     def wire(self) -> None:
         """Follow budgets, the pods they select, and the workloads whose size percentages are taken of."""
@@ -57,6 +62,7 @@ class BudgetController(WorkloadController):
 
     def _on_pod(self, change: Change) -> None:
         before, pod = change.before, change.object
+        self._note_end(change)
         if change.type == "MODIFIED" and before is not None and _facts(before) == _facts(pod):
             return
         for key in self._budgets.selecting(pod):
@@ -64,6 +70,15 @@ class BudgetController(WorkloadController):
         if before is not None and labels_of(before) != labels_of(pod):
             for key in self._budgets.selecting(before):
                 self.enqueue_soon(key)
+
+    def _note_end(self, change: Change) -> None:
+        if change.type != "DELETED" or not self._budgets.selecting(change.object):
+            return
+        now = datetime.now(UTC)
+        if len(self._ended) >= MOST_ENDED:
+            recent = {key: end for key, end in self._ended.items() if (now - end).total_seconds() < DISRUPTED_SECONDS}
+            self._ended = recent
+        self._ended[key_of(change.object)] = now
 
     def _on_workload(self, change: Change) -> None:
         before = change.before
@@ -104,8 +119,10 @@ class BudgetController(WorkloadController):
         held: dict[str, str] = (found.get("status") or {}).get("disruptedPods") or {}
         waits: dict[str, float] = {}
         for name, since in held.items():
-            passed = (datetime.now(UTC) - parse_time(since)).total_seconds()
-            if name in here and passed < DISRUPTED_SECONDS:
+            evicted = parse_time(since)
+            ended = self._ended.get(f"{namespace_of(found)}/{name}")
+            passed = (datetime.now(UTC) - evicted).total_seconds()
+            if name in here and passed < DISRUPTED_SECONDS and (ended is None or ended < evicted):
                 waits[name] = DISRUPTED_SECONDS - passed
         again = min(waits.values()) * self.clock.speed if waits else None
         return {name: held[name] for name in waits}, again

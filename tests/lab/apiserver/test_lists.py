@@ -40,6 +40,8 @@ async def test_label_selectors(api, pods, three_pods, selector, found):
         ("status.phase=Pending", ["a", "b", "c"]),
         ("status.phase!=Pending", []),
         ("spec.nodeName=", ["a", "b", "c"]),
+        ("spec.hostNetwork=false", ["a", "b", "c"]),
+        ("spec.hostNetwork=true", []),
         ("metadata.namespace=default,metadata.name=a", ["a"]),
         ("metadata.namespace=other", []),
     ],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import ApiError
-from lab.objects import is_being_deleted, name_of, uid_of
-from lab.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS
+from lab.objects import is_being_deleted, name_of, timestamp, uid_of
+from lab.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS
 
 
 def numbers(cluster) -> tuple[int, ...]:
@@ -87,3 +87,32 @@ async def test_evictions_are_refused_once_the_budget_is_spent_and_allowed_after_
     await cluster.eventually(
         "second goes", lambda: all(uid_of(p) != uid_of(second) or is_being_deleted(p) for p in cluster.pods())
     )
+
+
+async def test_an_eviction_is_over_once_its_pod_is_gone_even_if_the_next_one_has_its_name(cluster):
+    await cluster.create_stateful_set("web", replicas=3)
+    await cluster.create_budget(maxUnavailable=1)
+    await cluster.eventually("one may go", lambda: numbers(cluster) == (3, 3, 2, 1))
+    evicted, evicted_at = cluster.get(PODS, "web-1"), timestamp()
+    await cluster.delete(PODS, "web-1")
+    await cluster.eventually("replaced", lambda: numbers(cluster) == (3, 3, 2, 1) and is_replaced(cluster, evicted))
+
+    noted_late = {"status": {"disruptedPods": {"web-1": evicted_at}, "disruptionsAllowed": 0}}
+    noted = await cluster.client.patch(
+        POD_DISRUPTION_BUDGETS, "web", noted_late, namespace="default", subresource="status"
+    )
+
+    await cluster.eventually(
+        "looked at", lambda: version_of(cluster.get(POD_DISRUPTION_BUDGETS, "web")) > version_of(noted)
+    )
+    await cluster.eventually("one may go again", lambda: numbers(cluster) == (3, 3, 2, 1))
+    assert not cluster.status(POD_DISRUPTION_BUDGETS, "web").get("disruptedPods")
+
+
+def version_of(found) -> int:
+    return int(found["metadata"]["resourceVersion"])
+
+
+def is_replaced(cluster, pod) -> bool:
+    found = cluster.mirror.get(PODS, name_of(pod), namespace="default")
+    return found is not None and uid_of(found) != uid_of(pod)

@@ -1,0 +1,1 @@
+"""What an operator applies or starts: the deployments, and the lab with a Prefect server around them."""
