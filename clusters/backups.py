@@ -1,6 +1,7 @@
 """Backups in Secrets beside the journal: a gzipped `v1 List` that `kubectl apply` restores, in chunks, with a checksum.
 
-Restore by hand: join the `data.list` of the Secrets in the order of their names, base64-decoded, gunzip, apply.
+Restore by hand: join the `data.list` of the Secrets in the journal's order, base64-decoded, gunzip, apply; the exact
+command is in docs/operating.md. Why names carry a checksum: docs/adr/0006-backups-are-named-by-content.md.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ RETRY_PAUSES_SECONDS: Final = (0.2, 1.0, 3.0, 10.0)
 COALESCE_SECONDS: Final = 0.05
 """Changes that come close together are judged together: a thousand pods end within a second."""
 TELL_SECONDS: Final = 1.0
+SHORT_WATCH_SECONDS: Final = 5.0
+"""A watch that ends sooner and shows nothing counts as trouble: what ends it will end the next."""
 FIRST_ANSWER: Final = "a first answer of the API server"
 TOLERATED_FAULT_SECONDS: Final = 300.0
 """For how long an API server may fail before a wait gives up on it; the wait's own deadline may be earlier."""
@@ -63,7 +65,10 @@ class View:
     def __init__(self) -> None:
         self._next_change = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._lives: list[Live[Any]] = []
         self._listed: list[asyncio.Event] = []
+        self.changes = 0
+        """How many changes there were, for `changed(since=...)`."""
 
     async def until(
         self,
@@ -81,19 +86,18 @@ class View:
         Tells when the answer changes. Raises DeadlineExceeded with the last answer, and whatever `judge` raises.
         """
         started = time.monotonic()
-        line = _Line(tell)
+        line = _Line(tell, quiet_until=0.0 if self._all_listed() else started + TELL_SECONDS)
         missing: str | None = ""
         while True:
             next_change = self._next_change
             self._raise_ended()
-            missing = judge() if self._all_listed() else FIRST_ANSWER
+            missing = judge() if self._all_listed() else with_faults(FIRST_ANSWER, *self._lives)
             if missing is None:
                 return
-            if missing != FIRST_ANSWER or time.monotonic() - started > TELL_SECONDS:
-                line.say(missing)
+            untold_seconds = line.say(missing)
             left = max(0.0, deadline.total_seconds() - (time.monotonic() - started))
             try:
-                await asyncio.wait_for(next_change.wait(), min(left, rejudge_seconds or left))
+                await asyncio.wait_for(next_change.wait(), min(left, rejudge_seconds or left, untold_seconds or left))
             except TimeoutError:
                 if time.monotonic() - started >= deadline.total_seconds():
                     raise DeadlineExceeded(what, deadline, missing, advice) from None
@@ -108,16 +112,18 @@ class View:
                 return
             await next_change.wait()
 
-    async def changed(self) -> None:
-        """Return at the next change. Raises what ended a watch for good."""
+    async def changed(self, *, since: int | None = None) -> None:
+        """Return at the next change, at once if `changes` is past `since`. Raises what ended a watch for good."""
         next_change = self._next_change
         self._raise_ended()
-        await next_change.wait()
+        if since is None or since == self.changes:
+            await next_change.wait()
         self._raise_ended()
 
     def follow(self, live: Live[Any]) -> None:
         """Start a watch."""
         listed = asyncio.Event()
+        self._lives.append(live)
         self._listed.append(listed)
         self._tasks.append(asyncio.create_task(self._follow(live, listed), name=f"watch {live.kind.plural}"))
 
@@ -136,34 +142,36 @@ class View:
                 raise error
 
     async def _follow(self, live: Live[Any], listed: asyncio.Event) -> None:
-        faults, since = 0, time.monotonic()
+        faults, is_defined = _Faults(), True
         try:
             while True:
                 try:
+                    if not is_defined:
+                        await _until_defined(live, faults)
                     version = await self._list(live)
+                    is_defined = True
+                    faults.answered()
                     listed.set()
                     self._wake(live, None)
-                    faults, since = 0, time.monotonic()
-                    await self._watch(live, version)
+                    await self._watch(live, version, faults)
                 except Expired:
-                    faults += 1
+                    faults.count += 1
                 except NotFound as error:
                     if not live.kind.custom:
                         raise
+                    is_defined = False
+                    faults.answered()
                     live.objects.clear()
                     listed.set()
                     self._wake(live, error)
-                    await _until_defined(live)
                 except Permanent:
                     raise
                 except Transient as error:
-                    if not faults:
-                        since = time.monotonic()
-                    faults += 1
-                    if time.monotonic() - since > TOLERATED_FAULT_SECONDS:
+                    faults.count += 1
+                    if faults.lasting() > TOLERATED_FAULT_SECONDS:
                         raise
                     self._wake(live, error)
-                await asyncio.sleep(_pause(faults))
+                await asyncio.sleep(_pause(faults.count))
         finally:
             self._notify()
 
@@ -178,13 +186,15 @@ class View:
         live.objects.update(found)
         return version
 
-    async def _watch(self, live: Live[Any], version: str) -> None:
+    async def _watch(self, live: Live[Any], version: str, faults: _Faults) -> None:
         """Follow events until a fault; a watch that the server ends in order is taken up where it ended."""
         while True:
+            began = time.monotonic()
             async for kind, item in live.api.watch(
                 live.kind, resource_version=version, namespace=live.namespace, labels=live.labels, fields=live.fields
             ):
                 version = item["metadata"]["resourceVersion"]
+                faults.over()
                 if kind == "BOOKMARK":
                     continue
                 if kind == "DELETED":
@@ -192,7 +202,10 @@ class View:
                 else:
                     live.objects[_key(item)] = live.narrow(item)
                 self._wake(live, None)
-            await asyncio.sleep(_pause(0))
+            if time.monotonic() - began > SHORT_WATCH_SECONDS:
+                faults.over()
+            await asyncio.sleep(_pause(faults.count))
+            faults.count += 1
 
     def _wake(self, live: Live[Any], fault: ClusterError | None) -> None:
         live.fault = fault
@@ -200,23 +213,49 @@ class View:
 
     def _notify(self) -> None:
         # A fresh event for the next change: several waiters, none of which can miss or swallow another's.
+        self.changes += 1
         changed, self._next_change = self._next_change, asyncio.Event()
         changed.set()
+
+
+@dataclass
+class _Faults:
+    """The trouble that one watch has had in a row."""
+
+    count: int = 0
+    _answered_at: float = field(default_factory=time.monotonic)
+
+    def answered(self) -> None:
+        """Note that the server is there, though a watch on it may still fail."""
+        self._answered_at = time.monotonic()
+
+    def over(self) -> None:
+        """Note that all is well."""
+        self.count = 0
+        self.answered()
+
+    def lasting(self) -> float:
+        """Return for how many seconds the server has not answered."""
+        return time.monotonic() - self._answered_at
 
 
 class _Line:
     """Tells a text when it changes, and not more often than people can read."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, *, quiet_until: float) -> None:
         self._tell = tell
-        self._told, self._when = "", 0.0
+        self._told, self._quiet_until = "", quiet_until
 
-    def say(self, missing: str) -> None:
-        """Tell unless it was told, or something was just before."""
+    def say(self, missing: str) -> float | None:
+        """Tell unless it was told; returns after how many seconds to come back if something was told just before."""
         now = time.monotonic()
-        if missing != self._told and now - self._when >= TELL_SECONDS:
-            self._tell(f"waiting for {missing}")
-            self._told, self._when = missing, now
+        if missing == self._told:
+            return None
+        if now < self._quiet_until:
+            return self._quiet_until - now
+        self._tell(f"waiting for {missing}")
+        self._told, self._quiet_until = missing, now + TELL_SECONDS
+        return None
 
 
 @asynccontextmanager
@@ -237,12 +276,13 @@ def with_faults(missing: str, *lives: Live[Any]) -> str:
     return f"{missing} (not up to date: {faults[0]})" if faults else missing
 
 
-async def _until_defined(live: Live[Any]) -> None:
+async def _until_defined(live: Live[Any], faults: _Faults) -> None:
     """Return when the kind's CustomResourceDefinition is established."""
     name = live.kind.group_resource
     fields = f"metadata.name={name}"
     while True:
         version = ""
+        faults.answered()
         async for items, listed_at in live.api.pages(CUSTOM_RESOURCE_DEFINITIONS, fields=fields):
             if any(_is_established(item) for item in items):
                 return

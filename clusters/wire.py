@@ -26,7 +26,7 @@ from migration.errors import (
 
 LONGEST_MESSAGE: Final = 600
 _BY_CODE: Final[Mapping[int, type[ClusterError]]] = {404: NotFound, 410: Expired}
-# Kubernetes answers an admission webhook's refusal with 403 as well; only the text tells (kkp-facts 2.3).
+# Kubernetes answers an admission webhook's refusal with 403 as well; only the text tells (docs/platform.md 1.3).
 WEBHOOK_REFUSAL: Final = "admission webhook"
 
 

@@ -86,7 +86,7 @@ class Stack:
 async def running_stack(settings: StackSettings) -> AsyncIterator[Stack]:
     """Leave a stack running until the block ends; raises ProcessFailed if a part of it doesn't start."""
     directory = _private(settings.directory)
-    port = settings.server_port or _free_port()
+    port = _free_port(settings.server_port)
     environment = stack_environment(directory, port=port, poll_seconds=settings.poll_seconds)
     with _held(directory):
         shutil.rmtree(directory / "prefect", ignore_errors=True)
@@ -140,9 +140,14 @@ def _held(directory: Path) -> Iterator[None]:
         yield
 
 
-def _free_port() -> int:
+def _free_port(wanted: int | None) -> int:
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted or 0))
+        except OSError:
+            # Whoever is there would pass for the server that is to be started.
+            raise ProcessFailed(f"port {wanted} is taken; choose another with --port") from None
         return int(probe.getsockname()[1])
 
 

@@ -1,4 +1,4 @@
-"""Whether a Cilium installation by KKP has come up, and if not, what it waits for (kkp-facts 0.7, 0.8, 4.4, 4.5)."""
+"""Whether a Cilium installation by KKP has come up, and if not, what it waits for (docs/platform.md 3.4 to 4.5)."""
 
 from __future__ import annotations
 
@@ -65,6 +65,8 @@ def waits_for(facts: CiliumFacts) -> str | None:
     application = facts.application
     if application is None:
         return _gate(facts)
+    if application.deleting:
+        return "the ApplicationInstallation kube-system/cilium, which is being deleted, to be created anew"
     _refuse_given_up(application)
     if application.version != facts.desired_version:
         return f"KKP to set the ApplicationInstallation to {facts.desired_version} (it says {application.version})"
@@ -106,7 +108,7 @@ def _helm_progress(application: ApplicationFacts, facts: CiliumFacts) -> str:
     attempt = min(application.failures + 1, HELM_ATTEMPTS)
     state = application.helm_status or application.ready_reason or "not started"
     text = f"Helm, attempt {attempt} of {HELM_ATTEMPTS} ({state})"
-    if application.failures and application.ready_message:
+    if application.failures and application.ready_message.strip():
         text += f"; last failure: {_first_line(application.ready_message)}"
     if facts.agents is not None:
         text += f"; {facts.agents.ready} of {facts.agents.desired} agents ready"

@@ -52,7 +52,7 @@ class NodeFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineDeploymentFacts:
-    """A MachineDeployment; missing status keys are zero, as machine-controller leaves them out (kkp-facts 6)."""
+    """A MachineDeployment; missing status keys are zero: machine-controller leaves them out (docs/platform.md 7.2)."""
 
     name: str
     namespace: str

@@ -1,7 +1,8 @@
 """The record of a migration, kept in the user cluster so that it outlives Prefect. Rules only; `clusters` stores it.
 
 The ConfigMap kube-system/cni-migration holds one JSON document per migration under its id, and under `current` the id
-of the one that is open. A closed migration stays as history until there are more than `KEPT`.
+of the one that is open. A closed migration stays as history, in outline, until there are more than `KEPT`. Nothing in it
+grows with the number of workloads, because a ConfigMap ends at 1 MiB.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ NAMESPACE = "kube-system"
 NAME = "cni-migration"
 CURRENT = "current"
 KEPT = 10
+KEPT_DETAILS = 100
+"""How many workloads with an outage, and how many findings, a step leaves in the journal: the first, which are worst."""
 
 
 class StoredBackup(Frozen):
@@ -67,8 +70,15 @@ class Migration(Frozen):
         before = known.get(outcome.step)
         if before is not None and before.status == "changed" and outcome.status == "already done":
             return self
-        known[outcome.step] = outcome
+        known[outcome.step] = outcome.model_copy(
+            update={"outage": outcome.outage[:KEPT_DETAILS], "findings": outcome.findings[:KEPT_DETAILS]}
+        )
         return self.model_copy(update={"steps": tuple(known.values())})
+
+    def outline(self) -> Migration:
+        """Return the migration without the details that only a run under way asks for."""
+        steps = tuple(step.model_copy(update={"outage": (), "findings": ()}) for step in self.steps)
+        return self.model_copy(update={"steps": steps, "bare_pods": {}, "old_machines": {}, "old_nodes": {}})
 
     def with_backup(self, backup: StoredBackup) -> Migration:
         """Return the migration with a backup recorded, in place of one of the same name."""
@@ -101,10 +111,12 @@ class Journal(Frozen):
         return max(finished, key=lambda migration: migration.finished_at or migration.started_at, default=None)
 
     def with_migration(self, migration: Migration) -> Journal:
-        """Return the journal with a migration added or replaced, open ones being the current one."""
+        """Return the journal with a migration added or replaced; an open one becomes the current one."""
         others = tuple(known for known in self.migrations if known.id != migration.id)
-        kept = (*others, migration)[-KEPT:]
-        return Journal(current=migration.id if migration.is_open else None, migrations=kept)
+        history = tuple(known if known.is_open else known.outline() for known in others)
+        current = self.current if self.current != migration.id else None
+        kept = tuple(sorted((*history, migration), key=lambda known: known.started_at))[-KEPT:]
+        return Journal(current=migration.id if migration.is_open else current, migrations=kept)
 
 
 def to_data(journal: Journal) -> dict[str, str]:
@@ -124,4 +136,10 @@ def from_data(data: Mapping[str, str]) -> Journal:
             "move it away if no migration is open."
         ) from error
     documents.sort(key=lambda migration: migration.started_at)
-    return Journal(current=data.get(CURRENT) or None, migrations=tuple(documents))
+    current = data.get(CURRENT) or None
+    if current is not None and current not in {migration.id for migration in documents}:
+        raise OperatorActionNeeded(
+            f"the journal in ConfigMap {NAMESPACE}/{NAME} names migration {current} as open, but has lost its record: "
+            f"restore the key {current}.json. If that migration is known to be over, empty the key {CURRENT!r}."
+        )
+    return Journal(current=current, migrations=tuple(documents))

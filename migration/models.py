@@ -106,7 +106,7 @@ class Deadlines(Frozen):
     """Minutes after which a wait fails its step. Nothing is undone; a new run goes on from there."""
 
     lock: Annotated[int, Field(ge=0, le=1440, title="Another run's lock (minutes)")] = 5
-    # kkp-facts 8: AI within 6 minutes, ready within 25; six Helm attempts of ten minutes end by themselves.
+    # docs/platform.md 9: Ready within 25 minutes of the switch; six Helm attempts of ten minutes end by themselves.
     cilium: Annotated[int, Field(ge=1, le=1440, title="Cilium up on all nodes (minutes)")] = 65
     restart: Annotated[int, Field(ge=1, le=1440, title="All pods restarted (minutes)")] = 60
     removal: Annotated[int, Field(ge=1, le=1440, title="Old CNI removed (minutes)")] = 15

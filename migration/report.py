@@ -68,7 +68,12 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(_cell(text) for text in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """Return a text that stays in its cell and is shown as it is: messages of KKP hold pipes, lines and `<nil>`."""
+    return " ".join(text.splitlines()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def merge_outages(steps: Iterable[StepOutcome]) -> tuple[WorkloadOutage, ...]:

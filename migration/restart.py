@@ -1,4 +1,4 @@
-"""Which pods must be restarted to join the new CNI, and in which order. Source: design 9, kkp-facts 5.4 and 12."""
+"""Which pods must be restarted to join the new CNI, and in which order. Source: docs/platform.md 6.4."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from migration.models import BarePodChoice, JobChoice, Pod, RestartOptions
 # KKP 2.31, user-cluster-controller-manager resources: konnectivity carries all traffic from the API server to pods.
 KONNECTIVITY = ("app", "konnectivity-agent")
 DNS = (("app", "coredns"), ("k8s-app", "kube-dns"))
-# Removed with Canal in the next step: a restart would be for nothing (kkp-facts 12, row 7).
+# Removed with Canal in the next step: a restart would be for nothing (docs/platform.md 10).
 CANAL_WORKLOADS = (("k8s-app", "calico-kube-controllers"), ("k8s-app", "canal"))
 
 

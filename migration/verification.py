@@ -20,6 +20,8 @@ class Baseline(Frozen):
     """Mapping of Service (`namespace/name`) to its ready endpoint addresses."""
     bare_pods: tuple[str, ...]
     """`namespace/name` of the ready pods without a controller."""
+    ended_pods: tuple[str, ...] = ()
+    """`namespace/name` of the pods without a controller that have come to their end, as a one-time task does."""
 
 
 def regressions(before: Baseline, now: Baseline) -> tuple[str, ...]:
@@ -34,7 +36,11 @@ def regressions(before: Baseline, now: Baseline) -> tuple[str, ...]:
             for service, count in before.services.items()
             if count and now.services.get(service) == 0
         ),
-        *(f"Pod {pod} is not ready (it has no controller)" for pod in before.bare_pods if pod not in now.bare_pods),
+        *(
+            f"Pod {pod} is not ready (it has no controller)"
+            for pod in before.bare_pods
+            if pod not in now.bare_pods and pod not in now.ended_pods
+        ),
     )
 
 
@@ -48,7 +54,7 @@ def broken_before(before: Baseline) -> tuple[str, ...]:
 
 
 def duplicate_addresses(pods: Iterable[Pod]) -> tuple[str, ...]:
-    """Return pod addresses that two running pods share, as both CNIs allocate from the same range (kkp-facts 4.8)."""
+    """Return pod addresses that two running pods share, as both CNIs use the same range (docs/platform.md 5.3)."""
     users: dict[str, list[str]] = defaultdict(list)
     for pod in filter(needs_network, pods):
         for address in pod.addresses:

@@ -1,4 +1,4 @@
-"""Canal's objects in a user cluster: which there are, their backup, and their removal. Source: kkp-facts 5.1."""
+"""Canal's objects in a user cluster: which there are, their backup, and their removal. Source: docs/platform.md 6.1."""
 
 from __future__ import annotations
 

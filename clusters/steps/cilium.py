@@ -38,7 +38,7 @@ async def remove_stale_cilium(opened: OpenedCluster, *, deadline: timedelta) -> 
     """Leave no ApplicationInstallation or Helm release of an earlier migration behind while the cluster is on Canal.
 
     KKP compares a new installation with the stored release, not with the cluster, and would install nothing
-    (kkp-facts 0.3 and 12 row 18).
+    (docs/platform.md 4.4).
     """
     cluster = await opened.seed.cluster(opened.ref.name)
     if cluster.cni.type is CniType.CILIUM:
@@ -112,7 +112,8 @@ async def wait_for_cilium(opened: OpenedCluster, *, version: str, deadline: time
 async def _start_anew(opened: OpenedCluster, version: str) -> None:
     """Have KKP try again if it gave up in an earlier run: it does when the ApplicationInstallation's spec changes.
 
-    Deleting it instead would lose the initial values, and with them the tunnel port that does not clash (kkp-facts 4.5).
+    Deleting it instead would lose the initial values, and with them the tunnel port that does not clash: see
+    docs/platform.md 4.2 and 4.3, docs/adr/0005-retry-by-touching-the-interval.md.
     """
     found = await opened.api.find(APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE)
     if found is None or not has_given_up(narrowing.application(found)):

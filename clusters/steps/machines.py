@@ -1,4 +1,7 @@
-"""Replacing every node of a MachineDeployment, so that nothing of the old CNI is left in a kernel (kkp-facts 6)."""
+"""Replacing every node of a MachineDeployment, so that nothing of the old CNI is left in a kernel.
+
+Source: docs/platform.md 7.
+"""
 
 from __future__ import annotations
 
@@ -144,7 +147,7 @@ def _progress(
         return "somebody to unpause the rollout"
     if not deployment.is_complete:
         return f"{deployment.updated} of {deployment.replicas} machines are new, {deployment.available} available"
-    # Its status leaves out machines that are being deleted: those may still be draining (kkp-facts 6).
+    # Its status leaves out machines that are being deleted: those may still be draining (docs/platform.md 7.2).
     if old_machines:
         return f"{len(old_machines)} old machines to go"
     if old_nodes:

@@ -19,7 +19,7 @@ def ready_by_workload(pods: Iterable[Pod]) -> dict[str, int]:
     counted = (
         pod.workload
         for pod in pods
-        if needs_network(pod) and pod.ready and not pod.deleting and not is_bare(pod) and _is_lasting(pod)
+        if pod.ready and not pod.deleting and needs_network(pod) and not is_bare(pod) and _is_lasting(pod)
     )
     return dict(Counter(counted))
 
@@ -46,5 +46,6 @@ async def _observe(view: View, pods: Live[Pod], meter: OutageMeter) -> None:
 
 
 def _is_lasting(pod: Pod) -> bool:
-    of_job = pod.owner is not None and pod.owner.kind == "Job"
-    return not of_job and not any(pod.has_label(*label) for label in CANAL_WORKLOADS)
+    if pod.owner is not None and pod.owner.kind == "Job":
+        return False
+    return pod.namespace != "kube-system" or not any(pod.has_label(*label) for label in CANAL_WORKLOADS)

@@ -1,4 +1,7 @@
-"""Restarting pods so that they join the new CNI: by uid, in waves, each pod at most once. Source: design 9."""
+"""Restarting pods so that they join the new CNI: by uid, in waves, each pod at most once.
+
+Source: docs/platform.md 5.3 and 6.4.
+"""
 
 from __future__ import annotations
 

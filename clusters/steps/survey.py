@@ -34,7 +34,7 @@ from migration.verification import Baseline
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 
-# What the runbook does, as (verb, API group, resource, namespace); source: kkp-facts 11.
+# What the runbook does, as (verb, API group, resource, namespace); see docs/platform.md 8.
 _SEED_ACCESS: Final = (
     ("get", "kubermatic.k8c.io", "clusters", ""),
     ("watch", "kubermatic.k8c.io", "clusters", ""),

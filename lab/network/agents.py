@@ -1,6 +1,7 @@
 """The programs in the pods of Canal, Cilium's agent and kube-proxy: what they read, what they leave on their node.
 
-An agent acts on the configuration that it read when it started (kkp-facts 0.6). Refuses to touch pods or sandboxes.
+An agent acts on the configuration that it read when it started (docs/platform.md 5.4). Refuses to touch pods or
+sandboxes.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class NodePrograms:
 
 
 class CanalAgent:
-    """calico-node and kube-flannel of one DaemonSet pod (kkp-facts 5.1)."""
+    """calico-node and kube-flannel of one DaemonSet pod (docs/platform.md 6.1)."""
 
     def __init__(self, context: NodePrograms) -> None:
         self._context = context
@@ -93,7 +94,7 @@ class CanalAgent:
 
 
 class CiliumAgent:
-    """cilium-agent of one DaemonSet pod (kkp-facts 5.3). `on_up` is told the node's name when the agent works."""
+    """cilium-agent of one DaemonSet pod (docs/platform.md 6.3). `on_up` gets the node's name when the agent works."""
 
     def __init__(self, context: NodePrograms, *, on_up: Callable[[str], None]) -> None:
         self._context = context
@@ -119,7 +120,7 @@ class CiliumAgent:
         self._on_up(node)
 
     async def stop(self, pod: Object) -> None:
-        """Leave file, interface and rules behind, unless `cni-uninstall` takes the file away (kkp-facts 0.10)."""
+        """Leave file, interface and rules behind, unless `cni-uninstall` takes the file away (docs/platform.md 5.2)."""
         nodes, node, uid = self._context.nodes, str(pod["spec"]["nodeName"]), uid_of(pod)
         if nodes.agent_down(node, Cni.CILIUM, pod_uid=uid):
             nodes.replace_kube_proxy(node, kept=False)
@@ -167,7 +168,7 @@ class CiliumAgent:
 
 
 class KubeProxy:
-    """kube-proxy of one DaemonSet pod (kkp-facts 5.2 and 4.7)."""
+    """kube-proxy of one DaemonSet pod (docs/platform.md 5.5 and 6.2)."""
 
     def __init__(self, context: NodePrograms) -> None:
         self._context = context
@@ -196,7 +197,7 @@ def pod_cidrs(cilium_node: Object | None) -> list[str]:
 
 
 def _check_port(nodes: NodeNetworks, node: str, port: int) -> None:
-    """Raise ProgramCrashed when another CNI's tunnel has the port: kkp-facts 0.9, cilium/cilium#8990 and #38581."""
+    """Raise ProgramCrashed when another CNI's tunnel has the port: cilium/cilium#8990 (docs/platform.md 5.1)."""
     if port_holder(nodes.of(node), cni=Cni.CILIUM, port=port):
         device = INTERFACES[Cni.CILIUM]
         raise ProgramCrashed(

@@ -1,6 +1,6 @@
 """Cilium's operator: registers the CRDs, gives every CiliumNode its pod CIDR, and marks nodes on which Cilium works.
 
-It acts only while a pod of its Deployment runs (kkp-facts 5.3). Refuses to touch pods and sandboxes.
+It acts only while a pod of its Deployment runs (docs/platform.md 6.3). Refuses to touch pods and sandboxes.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class CiliumOperatorProgram:
         self._operator.started(pod, config)
 
     async def stop(self, pod: Object) -> None:
-        """Be no longer at work. The CRDs and all custom resources stay (kkp-facts 4.6)."""
+        """Be no longer at work. The CRDs and all custom resources stay (docs/platform.md 4.6)."""
         self._operator.stopped(pod)
 
 

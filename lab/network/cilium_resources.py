@@ -1,4 +1,4 @@
-"""The custom resources of Cilium, as its operator registers them (kkp-facts 5.3: they are not in the Helm chart).
+"""The custom resources of Cilium, as its operator registers them: they are not in the chart (docs/platform.md 6.3).
 
 Their schemas accept anything: the lab's own programs are the only authors. Refuses to know what the objects mean.
 """

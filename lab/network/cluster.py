@@ -95,7 +95,7 @@ class ClusterNetwork:
 
 
 class NetworkPrograms:
-    """Finds the programs of the pods that make the network, and of jobs, by the labels of kkp-facts 5.1 to 5.3."""
+    """Finds the programs of the pods that make the network, and of jobs, by the labels of docs/platform.md 6."""
 
     def __init__(self, context: NodePrograms, *, operator: CiliumOperator, endpoints: CiliumEndpoints) -> None:
         def cilium_is_up(node: str) -> None:

@@ -1,6 +1,6 @@
 """One CiliumEndpoint for each sandbox that Cilium made, written as the agent of its node writes it.
 
-Refuses to act for a node without a running agent: such endpoints are left to garbage collection (kkp-facts 4.6).
+Refuses to act for a node without a running agent: such endpoints are left to garbage collection (docs/platform.md 6.3).
 """
 
 from __future__ import annotations

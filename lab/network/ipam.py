@@ -1,6 +1,6 @@
 """Addresses for pods and ranges for nodes, IPv4. Each CNI has its own, and none knows what the other gave out.
 
-So during a migration two pods can own the same address (kkp-facts 4.8). Refuses to prevent that.
+So during a migration two pods can own the same address (docs/platform.md 5.3). Refuses to prevent that.
 """
 
 from __future__ import annotations

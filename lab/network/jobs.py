@@ -19,7 +19,7 @@ LEAF_SECRETS = {
     "hubble-server-certs": "*.default.hubble-grpc.cilium.io",
     "hubble-relay-client-certs": "*.hubble-relay.cilium.io",
 }
-"""Secrets that certgen writes beside cilium-ca with KKP's values, and the names in them (kkp-facts 5.3)."""
+"""Secrets that certgen writes beside cilium-ca with KKP's values, and the names in them (docs/platform.md 4.6)."""
 
 
 class SleepJob:
@@ -60,7 +60,7 @@ class CertificateJob:
             await self._keep(name, "kubernetes.io/tls", data)
 
     async def stop(self, _pod: Object) -> None:
-        """Do nothing: what is written stays, even after an uninstall (kkp-facts 4.6)."""
+        """Do nothing: what is written stays, even after an uninstall (docs/platform.md 4.6)."""
 
     async def _authority(self) -> Authority:
         try:

@@ -83,7 +83,7 @@ def _is_peer(peer: Mapping[str, Any], source: Peer, target: Peer) -> bool:
 
 
 def _is_in_block(block: Mapping[str, Any], source: Peer, target: Peer) -> bool:
-    """Cilium never matches pods by address (design 6); Canal matches whatever the address is."""
+    """Cilium never matches pods by address (docs/platform.md 5.6); Canal matches whatever the address is."""
     if target.place.cni == "cilium" and source.place.cni is not None:
         return False
     if not source.address:

@@ -19,11 +19,11 @@ class Cni(StrEnum):
 
 
 CONFLISTS: Mapping[Cni, str] = {Cni.CANAL: "10-canal.conflist", Cni.CILIUM: "05-cilium.conflist"}
-"""Files in /etc/cni/net.d (kkp-facts 5.1 and 0.10)."""
+"""Files in /etc/cni/net.d (docs/platform.md 5.2)."""
 INTERFACES: Mapping[Cni, str] = {Cni.CANAL: "flannel.1", Cni.CILIUM: "cilium_vxlan"}
-"""Tunnel devices (kkp-facts 0.9)."""
+"""Tunnel devices (docs/platform.md 5.1)."""
 VXLAN_PORT = 8472
-"""The kernel's and Cilium's default port for VXLAN (kkp-facts 0.9)."""
+"""The kernel's and Cilium's default port for VXLAN (docs/platform.md 5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,15 @@ class Place:
 def cni_in_charge(node: NodeNetwork) -> Cni | None:
     """Return the CNI that new sandboxes get: the one whose configuration file comes first in the alphabet.
 
-    https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/ and kkp-facts 0.10.
+    https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/ and docs/platform.md
+    5.2.
     """
     present = [(name, cni) for cni, name in CONFLISTS.items() if name in node.conflists]
     return min(present)[1] if present else None
 
 
 def port_holder(node: NodeNetwork, *, cni: Cni, port: int) -> str | None:
-    """Return the tunnel device of another CNI that already listens on the port (kkp-facts 0.9)."""
+    """Return the tunnel device of another CNI that already listens on the port (docs/platform.md 5.1)."""
     for other, tunnel in node.tunnels.items():
         if other is not cni and tunnel.port == port:
             return INTERFACES[other]
@@ -91,7 +92,7 @@ def reaches(source: Place, target: Place, nodes: Mapping[str, NodeNetwork]) -> b
     """Tell whether packets get from one place to the other.
 
     Nodes reach nodes; a pod reaches every node through its own; a node reaches the pods of a CNI that works on both;
-    pods reach pods of the same CNI. Pods of different CNIs don't reach each other (design 9).
+    pods reach pods of the same CNI. Pods of different CNIs don't reach each other (docs/platform.md 5.3).
     """
     here, there = nodes.get(source.node), nodes.get(target.node)
     if here is None or there is None:
@@ -108,6 +109,6 @@ def reaches(source: Place, target: Place, nodes: Mapping[str, NodeNetwork]) -> b
 def knows_service_pod(node: NodeNetwork, *, ready_since: int) -> bool:
     """Tell whether the node's Service rules lead to a pod that became ready at that moment.
 
-    Rules whose keeper is gone stay in the kernel (kkp-facts 4.7) and lead to the pods of that time only.
+    Rules whose keeper is gone stay in the kernel (docs/platform.md 5.5) and lead to the pods of that time only.
     """
     return any(kept_until is None or ready_since <= kept_until for kept_until in node.service_rules.values())

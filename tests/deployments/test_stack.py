@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from deployments.processes import ProcessFailed
@@ -38,3 +40,13 @@ async def test_a_lab_that_cannot_start_ends_the_stack_with_its_reason(tmp_path):
     with pytest.raises(ProcessFailed, match=r"the lab ended with status 2:\n.*5000 pods do not fit"):
         async with running_stack(settings):
             pass
+
+
+async def test_a_server_of_somebody_else_is_not_taken_for_the_own(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = StackSettings(directory=tmp_path, clusters=1, nodes=1, pods=0, speed=100, server_port=port)
+
+        with pytest.raises(ProcessFailed, match=f"port {port} is taken"):
+            async with running_stack(settings):
+                pass

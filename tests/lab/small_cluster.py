@@ -164,10 +164,13 @@ class SmallCluster:
         found: Object = await self.client.create(NODES, {"kind": "Node", "metadata": {"name": name}, "spec": spec})
         return found
 
-    async def add_pod(self, name: str, *, labels: dict[str, str] | None = None, **spec: Any) -> Object:
-        """Create a pod in the namespace default."""
+    async def add_pod(self, name: str, *, labels: dict[str, str] | None = None, owner: str = "", **spec: Any) -> Object:
+        """Create a pod in the namespace default, of the ReplicaSet with this uid if one is named."""
         containers = [{"name": "main", "image": "registry.k8s.io/pause:3.10"}]
-        metadata = {"name": name, "namespace": "default", "labels": labels or {}}
+        metadata: Object = {"name": name, "namespace": "default", "labels": labels or {}}
+        if owner:
+            reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}
+            metadata["ownerReferences"] = [reference]
         body = {"kind": "Pod", "metadata": metadata, "spec": {"containers": containers, **spec}}
         created: Object = await self.client.create(PODS, body)
         return created

@@ -1,7 +1,7 @@
 """The default addons of one user cluster: which Addon objects there are, and what they leave in the user cluster.
 
-Source: KKP main, August 2026, pkg/controller/seed-controller-manager/{addoninstaller,addon} (kkp-facts 4.2 and 4.3).
-Refuses to know what an addon consists of.
+Source: KKP main, August 2026, pkg/controller/seed-controller-manager/{addoninstaller,addon}
+(docs/platform.md 3.1 and 3.3). Refuses to know what an addon consists of.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lab.resources import ADDONS, CLUSTERS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENT
 ENSURE_LABEL = "addons.kubermatic.io/ensure"
 FINALIZER = "cleanup-manifests"
 ENFORCE_SECONDS = 300.0
-"""--addon-enforce-interval of the seed-controller-manager (kkp-facts 8)."""
+"""--addon-enforce-interval of the seed-controller-manager (docs/platform.md 9)."""
 
 _ADDON_CONDITIONS = ("AddonResourcesCreatedSuccessfully", "AddonReconciledSuccessfully")
 _KUBECTL_MINORS = range(32, 37)
@@ -39,7 +39,7 @@ _PRUNED = (CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS)
 
 
 def is_skipped(addon: str, cluster: Object) -> bool:
-    """Tell whether the installer leaves this default addon out, and removes it if it is there (kkp-facts 4.2)."""
+    """Tell whether the installer leaves this default addon out, and removes it if there (docs/platform.md 3.1)."""
     cni = cluster["spec"].get("cniPlugin") or {}
     if addon == "canal":
         return cni.get("type") == "cilium" or is_app_managed(cni.get("type", ""), cni.get("version", ""))
@@ -151,7 +151,7 @@ class AddonController(KkpController):
         return None
 
     async def _clean_up(self, addon: Object) -> None:
-        """Delete what the template renders *now*: nothing for Canal once the CNI is another (kkp-facts 0.1)."""
+        """Delete what the template renders *now*: nothing for Canal once the CNI is another (docs/platform.md 3.2)."""
         cluster = self.context.mirrored()
         if cluster is not None:
             await delete_all(self.context.user.client, addon_objects(addon["spec"]["name"], cluster))
@@ -191,7 +191,7 @@ class AddonController(KkpController):
 
 
 def _template_data(cluster: Object) -> str:
-    """Return what templates are rendered from; labels and annotations are part of it (kkp-facts 4.1)."""
+    """Return what templates are rendered from; labels and annotations are part of it (docs/platform.md 3.3)."""
     metadata, status = cluster["metadata"], cluster.get("status") or {}
     from_metadata, from_status = ("labels", "annotations"), ("address", "versions")
     data = [cluster["spec"], *map(metadata.get, from_metadata), *map(status.get, from_status)]

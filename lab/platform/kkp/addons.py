@@ -1,6 +1,6 @@
 """What the default addons canal and kube-proxy consist of for a given Cluster. Refuses to apply or delete anything.
 
-Source: KKP main, August 2026, addons/canal and addons/kube-proxy (kkp-facts 5.1 and 5.2).
+Source: KKP main, August 2026, addons/canal and addons/kube-proxy (docs/platform.md 6.1 and 6.2).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ CANAL_IMAGES = {
 def addon_objects(addon: str, cluster: Object) -> list[Object]:
     """Return the objects of an addon for this cluster, labelled; none for an addon that the lab does not know.
 
-    Canal's templates render empty unless the cluster's CNI *is* Canal, which is why KKP orphans it (kkp-facts 0.1).
+    Canal's templates render empty unless the cluster's CNI *is* Canal, which is why KKP orphans it
+    (docs/platform.md 3.2).
     kube-proxy's have no such condition.
     """
     objects = {"canal": _canal, "kube-proxy": _kube_proxy}.get(addon, _nothing)(cluster)

@@ -1,8 +1,8 @@
 """What KKP's webhooks do to a Cluster on the seed: fill in defaults, and refuse what breaks a rule.
 
-Source: KKP main, August 2026, pkg/webhook/cluster and pkg/validation/cluster.go (kkp-facts section 2). Refuses to look
-at anything but the two objects: no node, no workload and no maintenance window ever blocks a change. Enums and required
-fields are the CRD schema's business; what it will refuse anyway is passed over here.
+Source: KKP main, August 2026, pkg/webhook/cluster and pkg/validation/cluster.go (docs/platform.md 1.1 to 1.3). Refuses
+to look at anything but the two objects: no node, no workload and no maintenance window ever blocks a change. Enums and
+required fields are the CRD schema's business; what it will refuse anyway is passed over here.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def _network_update_violations(new: Object, old: Object, labels: dict[str, str])
         blocks = (old.get(part) or {}).get("cidrBlocks")
         if blocks:
             violations += immutable(f"{path}.{part}.cidrBlocks", (new.get(part) or {}).get("cidrBlocks"), blocks)
-    # Only the key counts, whatever its value (kkp-facts 0.5).
+    # Only the key counts, whatever its value (docs/platform.md 1.2).
     if old.get("proxyMode") and UNSAFE_CNI_MIGRATION not in labels:
         violations += immutable(f"{path}.proxyMode", new.get("proxyMode"), old["proxyMode"])
     for part in ("dnsDomain", "nodeLocalDNSCacheEnabled"):

@@ -1,7 +1,8 @@
 """What KKP's webhook refuses of an ApplicationInstallation in a user cluster.
 
-Source: KKP main, August 2026, pkg/validation/application_installation.go and pkg/cni/cilium/cilium.go (kkp-facts 2.4).
-Refuses to judge Helm values beyond the few that KKP enforces for its own Cilium. Deletion is never refused.
+Source: KKP main, August 2026, pkg/validation/application_installation.go and pkg/cni/cilium/cilium.go
+(docs/platform.md 1.4). Refuses to judge Helm values beyond the few that KKP enforces for its own Cilium. Deletion is
+never refused.
 """
 
 from __future__ import annotations

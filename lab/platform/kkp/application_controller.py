@@ -1,7 +1,7 @@
 """Installs, upgrades and uninstalls applications in the user cluster, as its ApplicationInstallations say.
 
 Source: KKP main, August 2026, pkg/controller/user-cluster-controller-manager/application-installation-controller
-(kkp-facts 4.4 and 4.5). Refuses to write ApplicationInstallations, but for their finalizer and status.
+(docs/platform.md 4.1 and 4.3). Refuses to write ApplicationInstallations, but for their finalizer and status.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class ApplicationController(Controller):
         return True
 
     async def _uninstall(self, installation: Object) -> None:
-        """Have Helm uninstall the application; the finalizer goes whether that worked or not (kkp-facts 0.8)."""
+        """Have Helm uninstall the application; the finalizer goes whether that worked or not (docs/platform.md 4.6)."""
         held = installation["metadata"].get("finalizers") or []
         if FINALIZER not in held:
             return

@@ -1,6 +1,6 @@
 """What an ApplicationInstallation asks Helm for, and how its outcome is told in the status. Refuses to act.
 
-Source: KKP main, August 2026, sdk/apis/apps.kubermatic/v1 and pkg/applications (kkp-facts 4.5).
+Source: KKP main, August 2026, sdk/apis/apps.kubermatic/v1 and pkg/applications (docs/platform.md 4.1).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Cilium chart as Helm renders it from a set of values. Refuses to install it.
 
-Source: charts 1.13 to 1.19 in kubermatic-mirror/helm-charts (kkp-facts 5.3). Values that the lab has no use for change
-nothing in what is rendered, though they count when Helm compares releases.
+Source: charts 1.13 to 1.19 in kubermatic-mirror/helm-charts (docs/platform.md 6.3). Values that the lab has no use for
+change nothing in what is rendered, though they count when Helm compares releases.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _fingerprint(job: Object) -> str:
 
 
 def _config(values: Values) -> dict[str, str]:
-    """Return the data of ConfigMap cilium-config (kkp-facts 5.3)."""
+    """Return the data of ConfigMap cilium-config (docs/platform.md 6.3)."""
     pool = lookup(values, "ipam.operator") or {}
     config = {
         "agent-not-ready-taint-key": "node.cilium.io/agent-not-ready",

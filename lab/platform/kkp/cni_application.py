@@ -1,8 +1,8 @@
 """The CNI that KKP installs as an application: keeps ApplicationInstallation kube-system/cilium as the Cluster says.
 
 Source: KKP main, August 2026, pkg/controller/seed-controller-manager/cni-application-installation-controller
-(kkp-facts 4.4 and 4.5). Refuses to install anything itself, to look at Canal, and to delete the ApplicationInstallation
-when the CNI is another one (kkp-facts 0.2).
+(docs/platform.md 3.4 and 4). Refuses to install anything itself, to look at Canal, and to delete the
+ApplicationInstallation when the CNI is another one (docs/platform.md 4.6).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lab.resources import ADDONS, APPLICATION_DEFINITIONS, APPLICATION_INSTALLAT
 INITIAL_VALUES = "kubermatic.io/initial-cni-values-request"
 SYSTEM_NAMESPACE = "kube-system"
 ENFORCE_SECONDS = 300.0
-"""--system-app-enforce-interval of the seed-controller-manager (kkp-facts 8)."""
+"""--system-app-enforce-interval of the seed-controller-manager (docs/platform.md 9)."""
 
 _LEGACY_ADDON_LOOK = 5.0
 _CONTROL_PLANE_LOOK = 0.2
@@ -32,7 +32,7 @@ _GATE = (
     *("apiserver", "etcd", "controller", "scheduler"),
     *("cloudProviderInfrastructure", "userClusterControllerManager", "applicationController"),
 )
-"""ApplicationControllerHealthy; machineController counts too, but may be empty (kkp-facts 1.3)."""
+"""ApplicationControllerHealthy; machineController counts too, but may be empty (docs/platform.md 3.4)."""
 
 
 class CniApplicationController(KkpController):

@@ -1,6 +1,7 @@
 """What the KKP controllers of one user cluster share, and how each of them begins and ends a reconcile.
 
-Source: KKP main, August 2026, pkg/controller/util/cluster.go (kkp-facts 1.3). Refuses to know what any of them does.
+Source: KKP main, August 2026, pkg/controller/util/cluster.go (docs/platform.md 3.6). Refuses to know what any of them
+does.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class KkpController(Controller):
             await record_event(self.client, cluster, source=self.name, reason="ReconcilingError", message=text)
             await self.set_condition(self.condition, is_true=False)
             raise
-        # Anything but a plain end counts as not done, even a look planned for later (kkp-facts 0.7).
+        # Anything but a plain end counts as not done, even a look planned for later (docs/platform.md 3.6).
         await self.set_condition(self.condition, is_true=again is None)
         return again
 
@@ -120,7 +121,7 @@ class KkpController(Controller):
 
 
 def is_ignored(cluster: Object) -> bool:
-    """Tell whether KKP's seed controllers silently pass the cluster over (kkp-facts 1.1 and 1.2)."""
+    """Tell whether KKP's seed controllers silently pass the cluster over (docs/platform.md 1.5)."""
     return bool(cluster["spec"].get("pause") or labels_of(cluster).get("worker-name") or is_being_deleted(cluster))
 
 

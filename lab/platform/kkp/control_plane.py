@@ -1,8 +1,8 @@
 """The control plane of one user cluster on its seed: what its Deployments run, how far they are rolled out, its health.
 
 Source: KKP main, August 2026, pkg/controller/seed-controller-manager/kubernetes, pkg/resources/health.go and
-pkg/resources/controllermanager/deployment.go (kkp-facts 1.3 and 4.4). The lab's seed runs no pods, so a rollout is only
-a matter of time here. Refuses to touch the user cluster.
+pkg/resources/controllermanager/deployment.go (docs/platform.md 3.4 and 3.5). The lab's seed runs no pods, so a
+rollout is only a matter of time here. Refuses to touch the user cluster.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ETCD_QUORUM = 2
 
 
 def controller_manager_arguments(cluster: Object) -> list[str]:
-    """Return the flags of the controller-manager; with Cilium it no longer hands out pod CIDRs (kkp-facts 4.4)."""
+    """Return the flags of the controller-manager; with Cilium it hands out no pod CIDRs (docs/platform.md 3.4)."""
     arguments = ["--use-service-account-credentials=true", "--controllers=*,bootstrapsigner,tokencleaner"]
     network = cluster["spec"]["clusterNetwork"]
     if (cluster["spec"].get("cniPlugin") or {}).get("type") == "cilium":

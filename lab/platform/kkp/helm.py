@@ -1,6 +1,6 @@
 """Helm as KKP drives it: install or upgrade with --atomic --wait, and uninstall.
 
-Source: KKP main, August 2026, pkg/applications/helmclient/client.go; Helm 3 pkg/action (kkp-facts 0.3, 0.8, 4.4, 4.5).
+Source: KKP main, August 2026, pkg/applications/helmclient/client.go; Helm 3 pkg/action (docs/platform.md 4.1 to 4.6).
 Refuses to compare anything with the live cluster when it decides whether there is something to do, as Helm does.
 """
 

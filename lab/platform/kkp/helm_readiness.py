@@ -1,7 +1,7 @@
 """When Helm's --wait is satisfied with a live object. Refuses to wait.
 
 Source: Helm pkg/kube/ready.go. The rules are weaker than they look: a DaemonSet may lack maxUnavailable ready pods, so
-that two Cilium agents need not be ready at all (kkp-facts 0.8).
+that two Cilium agents need not be ready at all (docs/platform.md 4.5).
 """
 
 from __future__ import annotations

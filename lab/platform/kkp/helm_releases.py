@@ -1,6 +1,6 @@
 """Helm's record of what it installed: Secrets of type helm.sh/release.v1, as its storage driver writes them.
 
-Refuses to install anything. Source: Helm 3 pkg/storage/driver/secrets.go; kkp-facts 4.5.
+Refuses to install anything. Source: Helm 3 pkg/storage/driver/secrets.go; docs/platform.md 4.1.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Release:
         return replace(self, status=status, description=description)
 
     def is_same_as(self, chart_version: str, values: dict[str, Any], manifest: list[Object]) -> bool:
-        """Tell whether an upgrade would change nothing in this record; live objects are not asked (kkp-facts 0.3)."""
+        """Tell whether an upgrade would change nothing; live objects are not asked (docs/platform.md 4.4)."""
         return (self.chart_version, self.values, self.manifest) == (chart_version, values, manifest)
 
     @property

@@ -1,6 +1,7 @@
 """What a seed and its user clusters hold before any controller runs. Refuses to create anything itself.
 
-Source: KKP main, August 2026, sdk/apis/kubermatic/v1/cluster.go and pkg/applicationdefinitions (kkp-facts 1 and 3).
+Source: KKP main, August 2026, sdk/apis/kubermatic/v1/cluster.go and pkg/applicationdefinitions
+(docs/platform.md 1 and 2).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def user_cluster_definitions() -> list[tuple[Resource, Object]]:
 
 
 def cilium_definition() -> Object:
-    """Return the ApplicationDefinition `cilium`: exactly the versions that KKP can install (kkp-facts 3)."""
+    """Return the ApplicationDefinition `cilium`: exactly the versions that KKP can install (docs/platform.md 2.3)."""
     return {
         "apiVersion": APPLICATION_DEFINITIONS.api_version,
         "kind": APPLICATION_DEFINITIONS.kind,

@@ -1,7 +1,7 @@
 """What KKP keeps in a user cluster beside addons and applications: whatever of it is deleted comes back.
 
-Source: KKP main, August 2026, pkg/controller/user-cluster-controller-manager/resources (kkp-facts 5.4). Refuses to
-touch what others added to these objects, so a `kubectl rollout restart` of them lasts.
+Source: KKP main, August 2026, pkg/controller/user-cluster-controller-manager/resources (docs/platform.md 6.4). Refuses
+to touch what others added to these objects, so a `kubectl rollout restart` of them lasts.
 """
 
 from __future__ import annotations

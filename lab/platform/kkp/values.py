@@ -39,7 +39,7 @@ def lookup(values: Values, path: str) -> Any:
 
 
 def merged(values: Values, over: Values) -> Values:
-    """Return values with `over` laid on top, maps merged; what `over` does not name stays (kkp-facts 4.5)."""
+    """Return values with `over` laid on top, maps merged; what `over` does not name stays (docs/platform.md 4.2)."""
     result = copy.deepcopy(values)
     for key, value in over.items():
         held = result.get(key)

@@ -1,6 +1,6 @@
 """Which Kubernetes and CNI versions KKP knows. Tables only; refuses to decide anything about a cluster.
 
-Source: KKP main, August 2026, pkg/cni/version.go and pkg/defaulting/configuration.go (kkp-facts section 3).
+Source: KKP main, August 2026, pkg/cni/version.go and pkg/defaulting/configuration.go (docs/platform.md 2).
 """
 
 from __future__ import annotations
@@ -58,4 +58,4 @@ CILIUM_APPLICATION_VERSIONS: tuple[str, ...] = tuple(
         key=lambda version: parse_version(version) or (0, 0, 0),
     )
 )
-"""What the ApplicationDefinition `cilium` offers; v1.11 and v1.12 have no installer any more (kkp-facts 0.4)."""
+"""What the ApplicationDefinition `cilium` offers; v1.11 and v1.12 have no installer any more (docs/platform.md 2.2)."""

@@ -25,7 +25,7 @@ from lab.platform.machines.template import HASH_LABEL, encoded, template_hash, w
 from lab.platform.runtime import Change, Controller, Site, ignoring
 from lab.resources import MACHINE_DEPLOYMENTS, MACHINE_SETS
 
-# M pkg/controller/util/machine_deployment.go
+# machine-controller, pkg/controller/util/machine_deployment.go
 REVISION = "machinedeployment.clusters.k8s.io/revision"
 REVISION_HISTORY = "machinedeployment.clusters.k8s.io/revision-history"
 DESIRED_REPLICAS = "machinedeployment.clusters.k8s.io/desired-replicas"
@@ -194,7 +194,7 @@ def _set_annotations(deployment: Object, revision: int) -> dict[str, str]:
 
 
 def _status(deployment: Object, new: Object | None, owned: list[Object]) -> dict[str, int | None]:
-    """Return the status as a patch: a count of zero is left out, as `omitempty` does (kkp-facts 6)."""
+    """Return the status as a patch: a count of zero is left out, as `omitempty` does (docs/platform.md 7.2)."""
     wanted = sum(int(found["spec"].get("replicas", 0)) for found in owned)
     available = sum(_count(found, "availableReplicas") for found in owned)
     counts = {

@@ -1,7 +1,7 @@
 """Emptying the node of a Machine before its instance goes: cordon and evict, as machine-controller does.
 
-Refuses to wait: it says whether there is something left to wait for. Rules: M pkg/node/eviction/eviction.go and
-pkg/controller/machine/controller.go shouldEvict, 2026-08; kkp-facts 6.
+Refuses to wait: it says whether there is something left to wait for. Rules: machine-controller, August 2026,
+pkg/node/eviction/eviction.go and pkg/controller/machine/controller.go shouldEvict (docs/platform.md 7.3).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Machines: an instance for each, the Node that joins from it, and the way out with eviction and finalizers.
 
 The cloud is only time that passes: instances live in this module. Refuses to replace Machines; MachineSets do.
-Rules: M pkg/controller/machine/controller.go, 2026-08; kkp-facts 6.
+Rules: machine-controller, August 2026, pkg/controller/machine/controller.go (docs/platform.md 7).
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class Machines(Controller):
         return await self._patch(machine, {"metadata": {"finalizers": left or None, "resourceVersion": version}})
 
     async def _patch(self, machine: Object, change: Object) -> Object:
-        """Change a Machine, its status too: KKP's definition has no status subresource (kkp-facts 6)."""
+        """Change a Machine, its status too: KKP's definition has no status subresource (docs/platform.md 7.2)."""
         return await self.client.patch(MACHINES, name_of(machine), change, namespace=namespace_of(machine))
 
     def _is_kept_away(self, machine: Object) -> bool:

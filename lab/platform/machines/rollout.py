@@ -1,7 +1,7 @@
 """How many Machines each MachineSet of a MachineDeployment gets. Pure; refuses to look at Machines themselves.
 
-The rules are those of machine-controller's RollingUpdate (M pkg/controller/machinedeployment/rolling.go and
-pkg/controller/util/machine_deployment.go, 2026-08).
+The rules are those of machine-controller's RollingUpdate (its pkg/controller/machinedeployment/rolling.go and
+pkg/controller/util/machine_deployment.go, August 2026).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Strategy:
 
     @classmethod
     def of(cls, spec: dict[str, object]) -> Strategy:
-        """Read a MachineDeployment's spec, with machine-controller's defaults (M sdk/apis/.../defaults.go)."""
+        """Read a MachineDeployment's spec, with machine-controller's defaults (sdk/apis/.../defaults.go)."""
         replicas = int(str(spec.get("replicas", 1)))
         strategy = spec.get("strategy")
         rolling = (strategy.get("rollingUpdate") if isinstance(strategy, dict) else None) or {}

@@ -28,7 +28,7 @@ from lab.platform.runtime import Change, Controller, Site, ignoring
 from lab.resources import MACHINE_SETS, MACHINES, NODES
 
 DELETE_MACHINE = "cluster.k8s.io/delete-machine"
-"""Annotation of Machines to take first on scale-down (M pkg/controller/machineset/delete_policy.go)."""
+"""Annotation of Machines to take first on scale-down (machine-controller's machineset/delete_policy.go)."""
 
 MACHINE_OF_NODE = "cluster.k8s.io/machine"
 """Annotation of a Node: namespace/name of its Machine."""

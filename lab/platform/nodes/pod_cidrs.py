@@ -15,7 +15,7 @@ from lab.resources import NODES
 
 POD_NETWORK = "172.25.0.0/16"
 NODE_MASK_SIZE = 24
-"""KKP's defaults of clusterNetwork.pods and nodeCidrMaskSizeIPv4 (K pkg/defaults, v2.31)."""
+"""KKP's defaults of clusterNetwork.pods and nodeCidrMaskSizeIPv4 (KKP 2.31, pkg/defaulting)."""
 
 LOOK_AGAIN_SECONDS = 5.0
 """Platform seconds between looks at nodes without a range while the allocation is off or exhausted."""
@@ -24,8 +24,8 @@ LOOK_AGAIN_SECONDS = 5.0
 class PodCidrAllocator(Controller):
     """Every node has a spec.podCIDR of its own, while `enabled` says so.
 
-    KKP runs controller-manager without the allocation while the CNI is Cilium (K pkg/resources/controllermanager,
-    v2.31): nodes that join then get none until it is on again.
+    KKP runs controller-manager without the allocation while the CNI is Cilium (KKP 2.31,
+    pkg/resources/controllermanager): nodes that join then get none until it is on again.
     """
 
     name = "pod-cidr-allocator"

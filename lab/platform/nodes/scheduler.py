@@ -1,4 +1,8 @@
-"""Binds pending pods to nodes, the emptiest first. Refuses priorities, preemption and resource requests."""
+"""Binds pending pods to nodes: away from their siblings, then the emptiest first.
+
+Refuses priorities, preemption and resource requests. Spreading the pods of one owner over the nodes is the default
+of kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints (cluster-level default constraints).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from lab.clock import Clock
 from lab.errors import ApiError
 from lab.objects import (
     Object,
+    controller_of,
     is_being_deleted,
     is_pod_finished,
     key_of,
@@ -35,6 +40,9 @@ class Scheduler(Controller):
         self._delays = delays
         self._node_of: dict[str, str] = {}
         self._load: defaultdict[str, int] = defaultdict(int)
+        self._owner_of: dict[str, str] = {}
+        self._siblings: Counter[tuple[str, str]] = Counter()
+        """How many pods of an owner (by uid) are on a node."""
         self._room: dict[str, int] = {}
         self._waiting: set[str] = set()
         self._crowded_out: set[str] = set()
@@ -57,7 +65,7 @@ class Scheduler(Controller):
         fitting, reasons = self._fitting(pod)
         roomy = [node for node in fitting if self._load[node] < self._room[node]]
         if roomy:
-            await self._bind(pod, min(roomy, key=self._load.__getitem__))
+            await self._bind(pod, self._best(pod, roomy))
             return None
         self._waiting.add(key)
         if fitting:
@@ -66,13 +74,17 @@ class Scheduler(Controller):
         await self._say_unschedulable(pod, reasons)
         return None
 
+    def _best(self, pod: Object, nodes: list[str]) -> str:
+        owner = _owner_of(pod)
+        return min(nodes, key=lambda node: (self._siblings[owner, node] if owner else 0, self._load[node]))
+
     def _forget(self, key: str) -> None:
         self._waiting.discard(key)
         self._crowded_out.discard(key)
 
     async def _bind(self, pod: Object, node: str) -> None:
         uid = uid_of(pod)
-        self._place(uid, node)
+        self._place(pod, node)
         change = {"metadata": {"uid": uid}, "spec": {"nodeName": node}}
         try:
             await self.client.patch(PODS, name_of(pod), change, namespace=namespace_of(pod), subresource="binding")
@@ -127,25 +139,43 @@ class Scheduler(Controller):
             self._remove(uid)
             self._forget(key_of(pod))
         elif node := pod["spec"].get("nodeName"):
-            self._place(uid, node)
+            self._place(pod, node)
         elif change.before is None and _is_pending(pod):
             self.enqueue_after(key_of(pod), self._delays.schedule)
 
-    def _place(self, uid: str, node: str) -> None:
-        before = self._node_of.get(uid)
-        if before != node:
-            if before is not None:
-                self._load[before] -= 1
-            self._node_of[uid] = node
-            self._load[node] += 1
+    def _place(self, pod: Object, node: str) -> None:
+        uid, owner = uid_of(pod), _owner_of(pod)
+        if self._node_of.get(uid) == node:
+            return
+        self._unplace(uid)
+        self._node_of[uid] = node
+        self._load[node] += 1
+        if owner:
+            self._owner_of[uid] = owner
+            self._siblings[owner, node] += 1
+
+    def _unplace(self, uid: str) -> bool:
+        """Tell whether the pod had a place, which it has lost now."""
+        node, owner = self._node_of.pop(uid, None), self._owner_of.pop(uid, None)
+        if node is None:
+            return False
+        self._load[node] -= 1
+        if owner is not None:
+            self._siblings[owner, node] -= 1
+            if not self._siblings[owner, node]:
+                del self._siblings[owner, node]
+        return True
 
     def _remove(self, uid: str) -> None:
-        node = self._node_of.pop(uid, None)
-        if node is None:
+        if not self._unplace(uid):
             return
-        self._load[node] -= 1
         for key in self._crowded_out:
             self.enqueue(key)
+
+
+def _owner_of(pod: Object) -> str:
+    owner = controller_of(pod)
+    return str(owner["uid"]) if owner is not None else ""
 
 
 def _is_pending(pod: Object) -> bool:

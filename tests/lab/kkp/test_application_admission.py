@@ -1,4 +1,4 @@
-"""What the webhook refuses of ApplicationInstallations (kkp-facts 2.4)."""
+"""What the webhook refuses of ApplicationInstallations (docs/platform.md 1.4)."""
 
 from __future__ import annotations
 

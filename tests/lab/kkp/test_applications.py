@@ -1,4 +1,4 @@
-"""How Cilium gets into the user cluster, and how that fails (kkp-facts 0.2, 0.3, 4.4 to 4.6)."""
+"""How Cilium gets into the user cluster, and how that fails (docs/platform.md 4)."""
 
 from __future__ import annotations
 

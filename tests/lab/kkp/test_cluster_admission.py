@@ -1,4 +1,4 @@
-"""Every rule of KKP's Cluster webhooks with its exact message (kkp-facts 2.2 and 2.3)."""
+"""Every rule of KKP's Cluster webhooks with its exact message (docs/platform.md 1.2 and 1.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The controller-manager's rollout after a change of CNI, and the gate that it closes (kkp-facts 4.4)."""
+"""The controller-manager's rollout after a change of CNI, and the gate that it closes (docs/platform.md 3.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What KKP keeps in every user cluster comes back when it is deleted (kkp-facts 5.4)."""
+"""What KKP keeps in every user cluster comes back when it is deleted (docs/platform.md 6.4)."""
 
 from __future__ import annotations
 

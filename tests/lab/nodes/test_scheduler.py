@@ -33,6 +33,18 @@ async def test_pods_are_spread_evenly(cluster: SmallCluster) -> None:
     await cluster.until(lambda: nodes_of(cluster) == {"a": 10, "b": 10, "c": 10}, "even spread")
 
 
+async def test_pods_of_one_owner_keep_apart_even_where_the_load_is_higher(cluster: SmallCluster) -> None:
+    await ready_nodes(cluster, "a", "b")
+    for number in range(4):
+        await cluster.add_pod(f"fixed{number}", nodeName="a")
+    await cluster.until(lambda: nodes_of(cluster) == {"a": 4}, "load on one node")
+
+    for number in range(2):
+        await cluster.add_pod(f"sibling{number}", owner="web")
+
+    await cluster.until(lambda: nodes_of(cluster) == {"a": 5, "b": 1}, "one sibling on each")
+
+
 async def test_pods_that_chose_their_node_themselves_count_as_load(cluster: SmallCluster) -> None:
     await ready_nodes(cluster, "a", "b")
     for number in range(4):
