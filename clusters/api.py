@@ -169,7 +169,10 @@ class KubeApi:
         async with self._respond(
             method, path, query=query, body=body, patience=patience, content_type=content_type
         ) as response:
-            return await response.json(content_type=None)
+            found = await response.json(content_type=None)
+            if not isinstance(found, Mapping):
+                raise ValueError("a JSON value that is no object")
+            return found
 
     @asynccontextmanager
     async def _respond(
@@ -193,9 +196,12 @@ class KubeApi:
             )
             answer = await self._client.call_api(method, url, headers, body, _request_timeout=patience)
             async with answer.response as response:
-                if response.status >= 400:
-                    raise translate_response(await _status(response), response, where=self.where, asked=asked)
-                yield response
+                try:
+                    if response.status >= 400:
+                        raise translate_response(await _status(response), response, where=self.where, asked=asked)
+                    yield response
+                finally:
+                    _hang_up(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise translate_transport(error, where=self.where, asked=asked) from error
 
@@ -209,10 +215,11 @@ async def open_api(kubeconfig: Mapping[str, Any], *, where: str) -> AsyncIterato
         await load_kube_config_from_dict(  # type: ignore[no-untyped-call]
             dict(kubeconfig), client_configuration=configuration
         )
-    except (ConfigException, KeyError, TypeError, ValueError) as error:
+    except (ConfigException, AttributeError, KeyError, TypeError, ValueError) as error:
+        # The original error may quote what it could not read, which holds credentials.
         raise InvalidRequest(
             f"the kubeconfig of {where} can't be used ({type(error).__name__}): export it again"
-        ) from error
+        ) from None
     # aiohttp would look up proxy and .netrc anew, in a thread, at every request: a third of the client's time when a
     # thousand pods are deleted. And a .netrc that knows the host would clash with the kubeconfig's token.
     configuration.client_session_kwargs = {"trust_env": False}
@@ -229,6 +236,13 @@ async def open_api(kubeconfig: Mapping[str, Any], *, where: str) -> AsyncIterato
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:
     return {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Cut the connection of an answer that is not at its end: TLS would wait for the server to take its leave."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 async def _status(response: aiohttp.ClientResponse) -> Json:

@@ -93,6 +93,6 @@ async def _chunk(user_cluster: KubeApi, name: str) -> bytes:
 def _damaged(backup: StoredBackup) -> OperatorActionNeeded:
     secrets: Iterable[str] = backup.secrets
     return OperatorActionNeeded(
-        f"backup {backup.name!r} (Secrets {NAMESPACE}/{', '.join(secrets)}) does not match its checksum: nothing "
-        "is deleted on the strength of it. Delete these Secrets and run again to take it anew."
+        f"backup {backup.name!r} (Secrets {NAMESPACE}/{', '.join(secrets)}) does not match its checksum: it was "
+        "edited or removed. Put the Secrets back from a copy; docs/operating.md says how to go on without one."
     )

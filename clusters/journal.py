@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from clusters.api import KubeApi
+from clusters.api import LONGEST_RETRY_AFTER_SECONDS, KubeApi
 from clusters.kinds import CONFIG_MAPS
 from migration import journal
-from migration.errors import AlreadyExists, Conflict, OperatorActionNeeded, Unreachable
+from migration.errors import AlreadyExists, OperatorActionNeeded, Transient
 from migration.journal import Journal, Migration
 
 TRIES: Final = 8
+PAUSE_SECONDS: Final = 0.25
 LABELS: Final = {"app.kubernetes.io/managed-by": "kkp-cni-migration"}
 
 
@@ -22,8 +24,11 @@ async def read_journal(user_cluster: KubeApi) -> Journal:
 
 
 async def change_journal(user_cluster: KubeApi, change: Callable[[Journal], Journal]) -> Journal:
-    """Leave the journal changed by `change`, which is applied anew to a fresh reading after every conflict."""
-    for _ in range(TRIES):
+    """Leave the journal changed by `change`, which is applied anew to a fresh reading after every failure.
+
+    It tries hard: a step whose outcome can't be written would be repeated, and find nothing of its own outage left.
+    """
+    for attempt in range(TRIES):
         found = await user_cluster.find(CONFIG_MAPS, journal.NAME, namespace=journal.NAMESPACE)
         before = Journal() if found is None else journal.from_data(found.get("data") or {})
         after = change(before)
@@ -41,11 +46,15 @@ async def change_journal(user_cluster: KubeApi, change: Callable[[Journal], Jour
             else:
                 body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]  # type: ignore[index]
                 await user_cluster.replace(CONFIG_MAPS, body, namespace=journal.NAMESPACE)
-        except (AlreadyExists, Conflict, Unreachable):
+        except (AlreadyExists, Transient) as error:
             # Somebody else wrote, or the answer was lost: the next reading shows which, and `change` is idempotent.
+            if attempt == TRIES - 1:
+                raise
+            retry_after = error.retry_after_seconds if isinstance(error, Transient) else None
+            await asyncio.sleep(min(retry_after or PAUSE_SECONDS * attempt, LONGEST_RETRY_AFTER_SECONDS))
             continue
         return after
-    raise Conflict(f"{user_cluster.where}: the journal changes faster than it can be written ({TRIES} tries)")
+    raise AssertionError("unreachable")
 
 
 async def change_migration(

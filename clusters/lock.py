@@ -1,7 +1,7 @@
 """One migration per cluster: a Lease in the user cluster, renewed while its holder works.
 
 A dead holder's lease expires after `DURATION_SECONDS`. A holder that lost its lease is told by LockLost, before its
-next change.
+next change; it never takes it back silently, for somebody else may have worked on the cluster meanwhile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from clusters.api import KubeApi
 from clusters.kinds import LEASES
 from clusters.watching import Tell
-from migration.errors import AlreadyExists, Conflict, LockHeld, LockLost, Unreachable
+from migration.errors import AlreadyExists, Conflict, LockHeld, LockLost, Transient
 from migration.journal import NAME, NAMESPACE
 
 DURATION_SECONDS: Final = 60
@@ -28,25 +28,27 @@ async def acquire_lock(user_cluster: KubeApi, holder: str, *, deadline: timedelt
     ends = time.monotonic() + deadline.total_seconds()
     told = ""
     while True:
-        other = await _try(user_cluster, holder)
+        other = await _try(user_cluster, holder, may_take=True)
         if other is None:
             return
         if other != told:
-            tell(f"waiting for run {other}, which works on this cluster")
+            tell(f"waiting for {other}, which works on this cluster")
             told = other
         if time.monotonic() >= ends:
             raise LockHeld(
-                f"run {other} works on {user_cluster.where} and didn't end within {deadline}. Nothing was changed. "
+                f"{other} works on {user_cluster.where} and didn't end within {deadline}. Nothing was changed. "
                 f"If that run is dead, its lease expires {DURATION_SECONDS} s after its last sign of life: try again"
             )
         await asyncio.sleep(min(LOOK_SECONDS, max(0.1, ends - time.monotonic())))
 
 
 async def renew_lock(user_cluster: KubeApi, holder: str) -> None:
-    """Prolong the lock. Raises LockLost if somebody else holds it."""
-    other = await _try(user_cluster, holder)
+    """Prolong the lock. Raises LockLost if `holder` doesn't have it any more."""
+    other = await _try(user_cluster, holder, may_take=False)
     if other is not None:
-        raise LockLost(f"run {other} took over {user_cluster.where}: this run stops before its next change")
+        raise LockLost(
+            f"{other} holds the lock of {user_cluster.where}, which this run had: it stops before its next change"
+        )
 
 
 async def release_lock(user_cluster: KubeApi, holder: str) -> None:
@@ -60,10 +62,12 @@ async def release_lock(user_cluster: KubeApi, holder: str) -> None:
             return  # taken over since it was read: no longer ours to free
 
 
-async def _try(user_cluster: KubeApi, holder: str) -> str | None:
-    """Take or prolong the lease; returns who holds it instead."""
+async def _try(user_cluster: KubeApi, holder: str, *, may_take: bool) -> str | None:
+    """Prolong the lease, or take it if that is allowed and nobody else has it; returns who holds it instead."""
     found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
     now = datetime.now(UTC)
+    if not may_take and _holder_of(found) != holder:
+        return _run(_holder_of(found))
     try:
         if found is None:
             body = {
@@ -75,24 +79,27 @@ async def _try(user_cluster: KubeApi, holder: str) -> str | None:
             await user_cluster.create(LEASES, body, namespace=NAMESPACE)
             return None
         spec = found["spec"]
-        current = spec.get("holderIdentity") or ""
+        current = _holder_of(found)
         if current not in ("", holder) and not _has_expired(spec, now):
-            return str(current)
+            return _run(current)
         transitions = int(spec.get("leaseTransitions") or 0) + (current != holder)
         update = {**found, "spec": {**spec, **_spec(holder, now, transitions=transitions)}}
         if current == holder:
             update["spec"]["acquireTime"] = spec.get("acquireTime") or update["spec"]["acquireTime"]
         await user_cluster.replace(LEASES, update, namespace=NAMESPACE)
-    except (AlreadyExists, Conflict, Unreachable):
+    except (AlreadyExists, Transient):
         # Lost a race, or the answer: whoever reads next sees who holds it now.
-        return await _holder(user_cluster, holder)
+        current = _holder_of(await user_cluster.find(LEASES, NAME, namespace=NAMESPACE))
+        return None if current == holder else _run(current)
     return None
 
 
-async def _holder(user_cluster: KubeApi, holder: str) -> str | None:
-    found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
-    current = (found or {"spec": {}})["spec"].get("holderIdentity") or "unknown"
-    return None if current == holder else str(current)
+def _holder_of(found: Mapping[str, Any] | None) -> str:
+    return str(((found or {}).get("spec") or {}).get("holderIdentity") or "")
+
+
+def _run(holder: str) -> str:
+    return f"run {holder}" if holder else "nobody"
 
 
 def _spec(holder: str, now: datetime, *, transitions: int) -> dict[str, Any]:

@@ -204,8 +204,9 @@ class View:
                 self._wake(live, None)
             if time.monotonic() - began > SHORT_WATCH_SECONDS:
                 faults.over()
+            else:
+                faults.count += 1
             await asyncio.sleep(_pause(faults.count))
-            faults.count += 1
 
     def _wake(self, live: Live[Any], fault: ClusterError | None) -> None:
         live.fault = fault
@@ -282,11 +283,11 @@ async def _until_defined(live: Live[Any], faults: _Faults) -> None:
     fields = f"metadata.name={name}"
     while True:
         version = ""
-        faults.answered()
         async for items, listed_at in live.api.pages(CUSTOM_RESOURCE_DEFINITIONS, fields=fields):
             if any(_is_established(item) for item in items):
                 return
             version = listed_at
+        faults.answered()
         with contextlib.suppress(Expired):
             async for _, item in live.api.watch(CUSTOM_RESOURCE_DEFINITIONS, resource_version=version, fields=fields):
                 if _is_established(item):
@@ -305,4 +306,6 @@ def _key(item: Mapping[str, Any]) -> str:
 
 
 def _pause(faults: int) -> float:
-    return RETRY_PAUSES_SECONDS[min(faults, len(RETRY_PAUSES_SECONDS) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311
+    """Return for how long to wait before the next request: little for the first fault, more for those after it."""
+    index = min(max(faults - 1, 0), len(RETRY_PAUSES_SECONDS) - 1)
+    return RETRY_PAUSES_SECONDS[index] * random.uniform(0.8, 1.2)  # noqa: S311

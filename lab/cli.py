@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from lab.control import BadInput, FaultKind, checked_speed, fault_from
-from lab.directory import DirectoryInUse, NoLabRuns
+from lab.directory import DirectoryInUse, DirectoryUnusable, NoLabRuns
 from lab.faults import PlatformTrouble, RequestTrouble
 from lab.remote import RemoteLab
 from lab.serving import AddressInUse
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
-    except (BadInput, DirectoryInUse, NoLabRuns, AddressInUse) as error:
+    except (BadInput, DirectoryInUse, DirectoryUnusable, NoLabRuns, AddressInUse) as error:
         return _complain(str(error), status=2)
     except LabFailed as error:
         return _complain(f"the lab ended: {error}", status=1)
@@ -243,8 +243,11 @@ def _add_fault(commands: Any) -> None:
     add.add_argument("--cluster", help="platform trouble: the user cluster")
     add.add_argument("--subject", help="platform trouble: pattern of the node, application, pod or MachineDeployment")
     add.add_argument("--message", help="platform trouble: what the troubled part says")
-    add.add_argument("--times", type=_whole(1, 1_000_000), help="how often; request trouble is met once unless told")
-    add.add_argument("--forever", action="store_true", help="until cleared")
+    how_often = add.add_mutually_exclusive_group()
+    how_often.add_argument(
+        "--times", type=_whole(1, 1_000_000), help="how often; request trouble is met once unless told"
+    )
+    how_often.add_argument("--forever", action="store_true", help="until cleared")
     _add_command(actions, "list", _fault_list, "show the trouble that is on")
     clear = _add_command(actions, "clear", _fault_clear, "switch trouble off")
     clear.add_argument("id", nargs="?", type=_whole(1, 1_000_000_000), help="which (default: all)")

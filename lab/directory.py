@@ -20,6 +20,10 @@ class DirectoryInUse(Exception):
     """Another lab runs in the directory."""
 
 
+class DirectoryUnusable(Exception):
+    """Files cannot be written there."""
+
+
 class NoLabRuns(Exception):
     """The directory holds no running lab."""
 
@@ -61,8 +65,11 @@ class LabDirectory:
 
     def acquire(self) -> None:
         """Hold the directory, removing what an earlier lab left; raises DirectoryInUse while another one holds it."""
-        private_directory(self.path)
-        lock = os.fdopen(os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        try:
+            private_directory(self.path)
+            lock = os.fdopen(os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        except OSError as error:
+            raise DirectoryUnusable(f"cannot write to directory {self.path}: {error.strerror}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

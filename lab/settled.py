@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.objects import Object, is_pod_finished, is_pod_ready, key_of, name_of
-from lab.resources import CLUSTERS, DAEMON_SETS, DEPLOYMENTS, MACHINE_DEPLOYMENTS, NODES, PODS, STATEFUL_SETS, Resource
+from lab.resources import (
+    CLUSTERS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    JOBS,
+    MACHINE_DEPLOYMENTS,
+    NODES,
+    PODS,
+    STATEFUL_SETS,
+    Resource,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lab.platform.runtime import Mirror
 
-FOLLOWED = (NODES, PODS, DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, MACHINE_DEPLOYMENTS)
+FOLLOWED = (NODES, PODS, DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, JOBS, MACHINE_DEPLOYMENTS)
 
 SYSTEM_WORKLOADS: tuple[tuple[Resource, str], ...] = (
     # What KKP puts in every user cluster with Canal (KKP addons/ and user-cluster-controller-manager/resources).
@@ -68,6 +78,12 @@ def _workload(resource: Resource, workload: Object) -> Iterator[str]:
     observed = status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 1)
     if not observed or ready != desired:
         yield f"{resource.kind} {key_of(workload)}: {ready} of {desired} pods are ready"
+
+
+def has_begun(job: Object | None) -> bool:
+    """Tell whether a Job has a pod, or had one that ended."""
+    status = (job or {}).get("status") or {}
+    return any(status.get(field) for field in ("active", "succeeded", "failed"))
 
 
 def _pods(user: Mirror) -> Iterator[str]:

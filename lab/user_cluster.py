@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lab.apiserver.server import ApiServer, User
 from lab.credentials import new_token
 from lab.network import ClusterNetwork
+from lab.objects import name_of, namespace_of
 from lab.platform.kkp import (
     allocates_pod_cidrs,
     cluster_objects,
@@ -21,8 +22,8 @@ from lab.platform.nodes import node_controllers
 from lab.platform.nodes.node_status import MAX_PODS_ANNOTATION
 from lab.platform.runtime import Controller, Mirror, Site, ignoring
 from lab.platform.workloads import workload_controllers
-from lab.resources import APPLICATION_DEFINITIONS, CLUSTERS, MACHINE_DEPLOYMENTS, SECRETS, Resource
-from lab.workload import calico_policies, workload_objects
+from lab.resources import APPLICATION_DEFINITIONS, CLUSTERS, JOBS, MACHINE_DEPLOYMENTS, SECRETS, Resource
+from lab.workload import calico_policies, job, workload_objects
 
 if TYPE_CHECKING:
     from lab.clock import Clock
@@ -86,6 +87,15 @@ class UserCluster:
         await create_all(
             self.site.client, workload_objects(pods=size.pods, nodes=size.nodes, grace_seconds=size.grace_seconds)
         )
+
+    async def create_job(self) -> None:
+        """Leave a Job that has just begun."""
+        await create_all(self.site.client, [job(grace_seconds=self._around.settings.size.grace_seconds)])
+
+    def job(self) -> Object | None:
+        """Return that Job, once it is known."""
+        _, body = job()
+        return self.site.mirror.get(JOBS, name_of(body), namespace=namespace_of(body))
 
     async def create_calico_policies(self) -> None:
         """Leave policies that only Calico reads; its definitions must be there."""

@@ -54,11 +54,11 @@ _TIERS = (
 _STORE_REPLICAS = 3
 _LONE_PODS = 2  # the Job's and the bare one
 JOB_SECONDS = 400
-"""How long the Job runs, in platform seconds: longer than any lab is up."""
+"""How long the Job runs, in platform seconds: a migration that begins soon meets it, and can wait for its end."""
 
 
 def workload_objects(*, pods: int, nodes: int, grace_seconds: int = 5) -> list[Created]:
-    """Return everything to create for about this many pods on this many nodes, in the order to create it in."""
+    """Return what to create for about this many pods on this many nodes, one of them `job`'s, in the order to do so."""
     fixed = sum(replicas for _, _, replicas, _, _ in _TIERS) + _STORE_REPLICAS + _LONE_PODS + nodes
     return [
         *((NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}) for name in NAMES),
@@ -67,7 +67,6 @@ def workload_objects(*, pods: int, nodes: int, grace_seconds: int = 5) -> list[C
         *_shop(grace_seconds),
         *_fillers(max(pods - fixed, 0), grace_seconds),
         (DAEMON_SETS, _calling(_daemon_set(grace_seconds), "data/cache")),
-        (JOBS, _job(grace_seconds)),
         (PODS, _bare_pod(grace_seconds)),
     ]
 
@@ -155,18 +154,6 @@ def _daemon_set(grace_seconds: int) -> Object:
     }
 
 
-def _job(grace_seconds: int) -> Object:
-    template = _template("nightly-import", grace_seconds)
-    template["spec"]["containers"][0]["command"] = ["sleep", str(JOB_SECONDS)]
-    template["spec"]["restartPolicy"] = "Never"
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": _metadata("batch", "nightly-import"),
-        "spec": {"backoffLimit": 4, "template": template},
-    }
-
-
 def _bare_pod(grace_seconds: int) -> Object:
     return {
         "apiVersion": "v1",
@@ -222,6 +209,20 @@ def _policies() -> Iterator[Created]:
             },
         },
     )
+
+
+def job(*, grace_seconds: int = 5) -> Created:
+    """Return the Job that runs for a while, to create once time passes as it is to."""
+    template = _template("nightly-import", grace_seconds)
+    template["spec"]["containers"][0]["command"] = ["sleep", str(JOB_SECONDS)]
+    template["spec"]["restartPolicy"] = "Never"
+    body: Object = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata("batch", "nightly-import"),
+        "spec": {"backoffLimit": 4, "template": template},
+    }
+    return JOBS, body
 
 
 def calico_policies() -> list[Created]:

@@ -24,11 +24,11 @@ from lab.platform.kkp import register_seed_admission, seed_objects
 from lab.platform.runtime import Mirror, Site, run_together
 from lab.resources import APPLICATION_DEFINITIONS, CLUSTERS
 from lab.serving import HttpsServer
-from lab.settled import FOLLOWED, nodes_and_pods, waiting_for
+from lab.settled import FOLLOWED, has_begun, nodes_and_pods, waiting_for
 from lab.user_cluster import ADMIN, KUBERNETES_VERSION, Surroundings, UserCluster, create_all
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from types import TracebackType
 
     from starlette.types import ASGIApp
@@ -172,11 +172,16 @@ class Lab:
         authority = self._credentials.certificate_authority
         url = f"{self.url}/seeds/{SEED}"
         self.directory.write_seed(SEED, url=url, certificate_authority=authority, token=self._token)
-        async with asyncio.timeout(self._bring_up_seconds()), asyncio.TaskGroup() as group:
-            for item in self.user_clusters:
-                group.create_task(self._bring_up_cluster(item, parts))
-        self._clock.speed = self._speed
+        async with asyncio.timeout(self._bring_up_seconds()):
+            await self._in_every_cluster(lambda cluster: self._bring_up_cluster(cluster, parts))
+            self._clock.speed = self._speed
+            await self._in_every_cluster(self._begin)
         self._ready.set()
+
+    async def _in_every_cluster(self, act: Callable[[UserCluster], Coroutine[Any, Any, None]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for item in self.user_clusters:
+                group.create_task(act(item))
 
     def _bring_up_seconds(self) -> float:
         return BRING_UP_SECONDS + BRING_UP_SECONDS_PER_POD * self.settings.size.pods * self.settings.clusters
@@ -194,6 +199,18 @@ class Lab:
         await self._seed.mirror.follow(CLUSTERS, APPLICATION_DEFINITIONS)
         parts.create_task(run_together(cluster.controllers()), name=f"platform of {cluster.name}")
         await self._settle(cluster)
+        if not self.settings.without:
+            await cluster.create_calico_policies()
+
+    async def _begin(self, cluster: UserCluster) -> None:
+        """Have what is to be under way from now on under way, and measure from now on."""
+        await cluster.create_job()
+        if self.settings.without:
+            return
+        while not has_begun(cluster.job()):  # noqa: ASYNC110 - see _settle
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        await self._settle(cluster)
+        cluster.network.reset_outage()
 
     async def _settle(self, cluster: UserCluster) -> None:
         try:
@@ -202,9 +219,6 @@ class Lab:
         except asyncio.CancelledError:
             log.warning("%s was still waiting for %s", cluster.human_readable_name, self._waiting_for(cluster)[:5])
             raise
-        if not self.settings.without:
-            await cluster.create_calico_policies()
-            cluster.network.reset_outage()
 
 
 @contextlib.asynccontextmanager

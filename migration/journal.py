@@ -113,7 +113,7 @@ class Journal(Frozen):
     def with_migration(self, migration: Migration) -> Journal:
         """Return the journal with a migration added or replaced; an open one becomes the current one."""
         others = tuple(known for known in self.migrations if known.id != migration.id)
-        history = tuple(known if known.is_open else known.outline() for known in others)
+        history = tuple(known if known.id == self.current else known.outline() for known in others)
         current = self.current if self.current != migration.id else None
         kept = tuple(sorted((*history, migration), key=lambda known: known.started_at))[-KEPT:]
         return Journal(current=migration.id if migration.is_open else current, migrations=kept)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from migration.facts import ClusterSurvey
 from migration.models import BarePodChoice, CniType, Finding, JobChoice, MigrationRequest, RestartStrategy, Severity
 from migration.restart import is_bare, needs_network
-from migration.versions import is_installable_cilium, newest
+from migration.versions import DEFAULT_TUNNEL_PORT, is_installable_cilium, newest
 
 # A rolling controller-manager, a rotation in progress: codes of findings that an interrupted migration leaves behind.
 _CAUSED_BY_A_MIGRATION = frozenset({"cluster-unhealthy", "node-not-ready", "machine-deployment-unfinished"})
@@ -139,6 +139,13 @@ def _tunnel_port(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[F
             f"tunnel port {request.tunnel_port}",
             "Canal's flannel uses the same VXLAN port on every node",
             "Leave the tunnel port on automatic, or choose another one and open it between the nodes.",
+        )
+    else:
+        yield _info(
+            "tunnel-port",
+            f"UDP port {request.tunnel_port or DEFAULT_TUNNEL_PORT}",
+            "Cilium's tunnel uses it between the nodes, and no API tells whether a firewall lets it through",
+            "Make sure that security groups and firewalls allow it from node to node.",
         )
 
 

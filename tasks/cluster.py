@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from clusters.steps import canal, verification
+from clusters.steps import canal_backup, verification
 from migration.models import RunningMigration, StepOutcome
 from tasks.policy import looking_task, perform, step_task
 
@@ -18,7 +18,7 @@ async def record_baseline(run: RunningMigration) -> StepOutcome:
 @step_task("back up")
 async def back_up(run: RunningMigration) -> StepOutcome:
     """Leave Canal's objects and the Calico resources in Secrets beside the journal."""
-    return await perform(run, "back up", lambda opened: canal.back_up_canal(opened, run.id))
+    return await perform(run, "back up", lambda opened: canal_backup.back_up_canal(opened, run.id))
 
 
 @looking_task("verify", retries=4)

@@ -81,18 +81,25 @@ class Kubectl:
         return json.loads(self(*arguments, "-o", "json"))
 
     def shell(self, pipeline: str, *, timeout: float = 120) -> str:
-        """Run a pipeline of a runbook in which `kubectl` is this one."""
+        """Run a pipeline of a runbook in which `kubectl` is this one; nothing of it outlives the call."""
         path = f"{self.binary.parent}{os.pathsep}{self._environment['PATH']}"
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", pipeline],
             env={**self._environment, "PATH": path},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout,
-            check=False,
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"{pipeline}: {done.stderr or done.stdout}"
-        return done.stdout
+        try:
+            printed, complaint = process.communicate(timeout=timeout)
+        except BaseException:
+            # Only the shell would end by itself: xargs would go on, with kubectl after kubectl.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+        assert process.returncode == 0, f"{pipeline}: {complaint or printed}"
+        return printed
 
 
 def eventually(condition: Callable[[], Any], *, seconds: float = 30.0, what: str = "the condition") -> Any:

@@ -25,7 +25,7 @@ from clusters.kinds import (
     VALIDATING_WEBHOOKS,
 )
 from clusters.seed import OpenedCluster
-from clusters.steps.canal import calico_policies
+from clusters.steps.canal_inventory import calico_policies
 from migration.errors import Expired
 from migration.facts import ClusterSurvey, MachineDeploymentFacts, NodeFacts
 from migration.models import Pod
@@ -37,6 +37,7 @@ SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 # What the runbook does, as (verb, API group, resource, namespace); see docs/platform.md 8.
 _SEED_ACCESS: Final = (
     ("get", "kubermatic.k8c.io", "clusters", ""),
+    ("list", "kubermatic.k8c.io", "clusters", ""),
     ("watch", "kubermatic.k8c.io", "clusters", ""),
     ("patch", "kubermatic.k8c.io", "clusters", ""),
     ("get", "apps.kubermatic.k8c.io", "applicationdefinitions", ""),
@@ -140,12 +141,13 @@ async def observe_baseline(api: KubeApi) -> Baseline:
     workloads: list[Any] = []
     for kind, name in ((DEPLOYMENTS, "Deployment"), (STATEFUL_SETS, "StatefulSet"), (DAEMON_SETS, "DaemonSet")):
         workloads += [narrowing.workload(item, name) for item in await api.list(kind) if not _is_of_a_cni(item)]
-    bare = [pod.key for pod in await list_pods(api) if is_bare(pod) and needs_network(pod) and pod.ready]
+    bare = [pod for pod in await list_pods(api) if is_bare(pod) and not pod.host_network]
     return Baseline(
         ready_pods={found.workload: found.ready for found in workloads},
         desired_pods={found.workload: found.desired for found in workloads},
         services=await _ready_endpoints(api),
-        bare_pods=tuple(sorted(bare)),
+        bare_pods=tuple(sorted(pod.key for pod in bare if needs_network(pod) and pod.ready)),
+        ended_pods=tuple(sorted(pod.key for pod in bare if pod.phase == "Succeeded")),
     )
 
 

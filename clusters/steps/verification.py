@@ -67,6 +67,7 @@ async def _until_as_before(opened: OpenedCluster, view: View, before: Baseline, 
     """Look again after changes until nothing is worse, or the deadline ends; returns what is worse then."""
     ends = time.monotonic() + deadline.total_seconds()
     told = ""
+    seen = view.changes
     while worse := await _worse(opened, before):
         if worse[0] != told:
             opened.tell(f"waiting for {len(worse)} things to be as before: {worse[0]}")
@@ -75,10 +76,12 @@ async def _until_as_before(opened: OpenedCluster, view: View, before: Baseline, 
         if left <= 0:
             break
         try:
-            await asyncio.wait_for(view.changed(), min(left, LONGEST_PAUSE_SECONDS))
+            # What changed while the cluster was being looked at may have been looked at before it changed.
+            await asyncio.wait_for(view.changed(since=seen), min(left, LONGEST_PAUSE_SECONDS))
         except TimeoutError:
             continue
-        await asyncio.sleep(min(RECHECK_SECONDS, max(0.0, left)))
+        await asyncio.sleep(min(RECHECK_SECONDS, max(0.0, ends - time.monotonic())))
+        seen = view.changes
     return worse
 
 

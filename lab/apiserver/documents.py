@@ -11,7 +11,7 @@ from lab.objects import Object
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 """Readable without a token (ClusterRole system:public-info-viewer)."""
 
-_OPENAPI_V2_TYPE = b"application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_OPENAPI_V2_TYPE = b"application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _OPENAPI_V3 = "/openapi/v3"
 
 

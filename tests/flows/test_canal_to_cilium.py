@@ -6,10 +6,11 @@ import base64
 import pytest
 import yaml
 
-from clusters.journal import read_journal
+from clusters.backups import load_backup
+from clusters.journal import read_journal, read_migration
 from clusters.kinds import CONFIG_MAPS, JOBS, LEASES, NODES, PODS, SECRETS
 from clusters.seed import UNSAFE_CNI_MIGRATION
-from clusters.steps.canal import CANAL_KINDS, CANAL_LABEL, calico_objects
+from clusters.steps.canal_inventory import CANAL_KINDS, CANAL_LABEL, calico_objects
 from clusters.steps.survey import list_cilium_endpoints, list_pods, observe_baseline
 from migration.errors import (
     InvalidRequest,
@@ -200,12 +201,13 @@ async def test_evicted_pods_respect_a_budget_until_patience_ends(cluster):
     assert report.outcome == "migrated"
 
 
-async def test_a_tampered_backup_keeps_canal_from_being_removed(cluster):
-    with pytest.raises(OperatorActionNeeded, match="does not match its checksum"):
-        await migrate_with_tampered_backup(cluster)
+async def test_a_backup_that_was_tampered_with_is_taken_anew_before_canal_goes(cluster):
+    report = await migrate_with_tampered_backup(cluster)
 
     async with cluster.apis() as (_, api):
-        assert [item for kind, _ in CANAL_KINDS for item in await api.list(kind, labels=CANAL_LABEL)]
+        migration = await read_migration(api, report.migration_id)
+        assert "DaemonSet" in {item["kind"] for item in await load_backup(api, migration.backup("canal"))}
+        assert await load_backup(api, migration.backup("calico")) == await calico_objects(api)
 
 
 async def test_jobs_that_outlast_the_patience_stop_the_run_before_any_pod_is_restarted(cluster):
@@ -238,7 +240,8 @@ async def migrate_with_tampered_backup(cluster):
                 data = {"list": base64.b64encode(b"not what was stored").decode()}
                 await api.patch(SECRETS, secret["metadata"]["name"], {"data": data}, namespace="kube-system")
 
-    await asyncio.gather(cluster.migrate(rotate_nodes=False), tamper())
+    report, _ = await asyncio.gather(cluster.migrate(rotate_nodes=False), tamper())
+    return report
 
 
 async def add_endless_job(api):

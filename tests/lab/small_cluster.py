@@ -133,8 +133,8 @@ class SmallCluster:
         self.network = PlainNetwork()
         self.programs = PlainPrograms()
         self.client = CountingClient(ApiServer("abcdefghij", tokens={}, faults=self.faults).client)
-        self.mirror = Mirror(self.client)  # type: ignore[arg-type] - it has every method of a client
-        self.site = Site("abcdefghij", self.client, self.mirror)  # type: ignore[arg-type]
+        self.mirror = Mirror(self.client)
+        self.site = Site("abcdefghij", self.client, self.mirror)
 
     @contextlib.asynccontextmanager
     async def running(self, *controllers: Controller) -> AsyncIterator[SmallCluster]:

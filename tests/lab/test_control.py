@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+from lab.cli import main
 from lab.control import BadInput, fault_from
 from lab.faults import PlatformFault, RequestFault
 from tests.running_lab import RunningLab, eventually, run_lab
@@ -109,6 +110,8 @@ def test_a_fault_is_read_from_json():
         (("up", "--nodes", "2", "--machine-deployments", "3"), "machine-deployments"),
         (("up", "--nodes", "1", "--pods", "5000"), "nodes"),
         (("up", "--without", "everything"), "invalid choice"),
+        (("up", "--directory", "/proc/lab"), "cannot write to directory /proc/lab"),
+        (("fault", "add", "500", "--times", "2", "--forever"), "not allowed with"),
         (("fault", "add", "flood"), "invalid choice"),
         (("fault", "add", "500", "--subject", "x"), "has no 'subject'"),
         (("fault", "add", "500", "--path", "("), "regular expression"),
@@ -117,11 +120,15 @@ def test_a_fault_is_read_from_json():
         ((), "required"),
     ],
 )
-def test_bad_input_on_the_command_line_is_one_line_and_status_2(arguments, message):
-    status, output, complaint = run_lab(*arguments)
+def test_bad_input_on_the_command_line_is_one_line_and_status_2(arguments, message, capsys):
+    try:
+        status: object = main(arguments)
+    except SystemExit as ended:
+        status = ended.code
+    shown = capsys.readouterr()
 
-    assert (status, output, complaint.count("\n")) == (2, "", 1)
-    assert message in complaint
+    assert (status, shown.out, shown.err.count("\n")) == (2, "", 1)
+    assert message in shown.err
 
 
 def test_the_command_line_switches_trouble_on_and_off(faultless: RunningLab):

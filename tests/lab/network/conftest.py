@@ -46,7 +46,7 @@ class Scene:
     async def until(self, is_true: Callable[[], Any], *, what: str = "it") -> None:
         """Wait until it is true; fails after the deadline."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not is_true():  # noqa: ASYNC110 - tests look at the network from outside; it rings nobody
+            while not is_true():
                 await asyncio.sleep(0.005)
 
     async def found(self, resource: Resource, name: str, *, namespace: str = "") -> Object | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def waiting_reason(cluster: SmallCluster, name: str) -> str:
     return str((first_container(cluster, name).get("state", {}).get("waiting") or {}).get("reason", ""))
 
 
-async def running_pod(cluster: SmallCluster, name: str = "p", **spec: object) -> Object:
+async def running_pod(cluster: SmallCluster, name: str = "p", **spec: Any) -> Object:
     await cluster.add_pod(name, **spec)
     await cluster.until(lambda: cluster.is_ready(name), f"{name} ready")
     found = cluster.pod(name)
