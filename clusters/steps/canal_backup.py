@@ -74,6 +74,6 @@ def _merged(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dic
 
 def _too_late(migration_id: str, name: str) -> OperatorActionNeeded:
     return OperatorActionNeeded(
-        f"the backup {name!r} of migration {migration_id} is missing or does not match its checksum, and what it held was "
-        "removed in part already. Nothing more is removed: put its Secrets back from a copy, or finish by hand."
+        f"the backup {name!r} of migration {migration_id} is missing or does not match its checksum, and what it held "
+        "was removed in part already. Nothing more is removed: put its Secrets back from a copy, or finish by hand."
     )
