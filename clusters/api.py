@@ -211,6 +211,7 @@ async def open_api(kubeconfig: Mapping[str, Any], *, where: str) -> AsyncIterato
     """Open an API server by its kubeconfig, and close it in the end. Raises InvalidRequest for an unusable one."""
     configuration = type.__call__(Configuration)  # a fresh one: the class hands out copies of a process-wide default
     configuration.connection_pool_maxsize = 256
+    configuration.host = ""  # else a kubeconfig without a server would mean the one on this machine
     try:
         await load_kube_config_from_dict(  # type: ignore[no-untyped-call]
             dict(kubeconfig), client_configuration=configuration
@@ -220,6 +221,8 @@ async def open_api(kubeconfig: Mapping[str, Any], *, where: str) -> AsyncIterato
         raise InvalidRequest(
             f"the kubeconfig of {where} can't be used ({type(error).__name__}): export it again"
         ) from None
+    if not configuration.host:
+        raise InvalidRequest(f"the kubeconfig of {where} names no server: export it again")
     # aiohttp would look up proxy and .netrc anew, in a thread, at every request: a third of the client's time when a
     # thousand pods are deleted. And a .netrc that knows the host would clash with the kubeconfig's token.
     configuration.client_session_kwargs = {"trust_env": False}

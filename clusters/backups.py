@@ -19,7 +19,8 @@ from clusters.kinds import SECRETS
 from migration.errors import AlreadyExists, OperatorActionNeeded, Unreachable
 from migration.journal import NAMESPACE, StoredBackup
 
-CHUNK_BYTES: Final = 900_000
+CHUNK_BYTES: Final = 700_000
+"""Below the 1 MiB that a Secret may hold, and in base64 still below the body that aiohttp sends without complaint."""
 MIGRATION_LABEL: Final = "cni-migration/id"
 _SERVER_FIELDS: Final = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink")
 

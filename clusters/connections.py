@@ -26,7 +26,7 @@ _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 def seed_kubeconfig(connection: str) -> dict[str, Any]:
     """Return the kubeconfig of a configured connection. Raises InvalidRequest, naming the connections there are."""
     directory = connections_directory()
-    if not _NAME.match(connection):
+    if not _NAME.fullmatch(connection):
         raise InvalidRequest(
             f"{connection!r} is no name of a connection: letters, digits, dots, dashes; see {directory}"
         )
@@ -62,7 +62,7 @@ def parse_kubeconfig(text: str, *, source: str) -> dict[str, Any]:
     """Return a kubeconfig as a mapping. Raises InvalidRequest that names the source and never its content."""
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         # The parser's message quotes the text, which holds credentials.
         raise InvalidRequest(f"{source} is not valid YAML: export the kubeconfig again") from None
     if not isinstance(found, Mapping) or not found.get("clusters") or not found.get("contexts"):

@@ -32,11 +32,11 @@ async def acquire_lock(user_cluster: KubeApi, holder: str, *, deadline: timedelt
         if other is None:
             return
         if other != told:
-            tell(f"waiting for {other}, which works on this cluster")
+            tell(f"waiting for the lock of this cluster: {other} has it")
             told = other
         if time.monotonic() >= ends:
             raise LockHeld(
-                f"{other} works on {user_cluster.where} and didn't end within {deadline}. Nothing was changed. "
+                f"{other} has the lock of {user_cluster.where} and didn't end within {deadline}. Nothing was changed. "
                 f"If that run is dead, its lease expires {DURATION_SECONDS} s after its last sign of life: try again"
             )
         await asyncio.sleep(min(LOOK_SECONDS, max(0.1, ends - time.monotonic())))

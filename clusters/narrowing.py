@@ -16,6 +16,8 @@ Json = Any
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 # machine-controller, pkg/controller/machine: the label that ties a Node to its Machine.
 OWNED_BY_LABEL = "machine-controller/owned-by"
+# Kubernetes, pkg/kubelet/container: the reasons of a container that waits for its turn; all others are trouble.
+_STARTING = ("ContainerCreating", "PodInitializing")
 _TEMPLATE_HASH = re.compile(r"-[a-z0-9]{5,10}$")
 
 
@@ -154,16 +156,12 @@ def endpoint_addresses(found: Json) -> frozenset[str]:
 
 def crash(found: Json) -> str | None:
     """Return why a pod's container doesn't start (`pod on node: reason, message`), None if it does."""
-    statuses = (found.get("status") or {}).get("containerStatuses") or ()
-    for status in statuses:
-        waiting = (status.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in (
-            "CrashLoopBackOff",
-            "ImagePullBackOff",
-            "ErrImagePull",
-            "CreateContainerConfigError",
-        ):
-            ended = (status.get("lastState") or {}).get("terminated") or {}
+    status = found.get("status") or {}
+    statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    for container in statuses:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") not in (None, *_STARTING):
+            ended = (container.get("lastState") or {}).get("terminated") or {}
             message = str(ended.get("message") or waiting.get("message") or "").strip().splitlines()
             where = f"{found['metadata']['name']} on {found['spec'].get('nodeName', 'no node')}"
             return f"{where}: {waiting['reason']}" + (f", {message[-1][:200]}" if message else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -27,6 +28,7 @@ UNSAFE_CNI_MIGRATION: Final = "unsafe-cni-migration"
 INITIAL_VALUES: Final = "kubermatic.io/initial-cni-values-request"
 ADMIN_KUBECONFIG: Final = "admin-kubeconfig"
 CONFLICT_TRIES: Final = 6
+CONFLICT_PAUSE_SECONDS: Final = 0.2
 
 
 class Seed:
@@ -62,6 +64,8 @@ class Seed:
             raise Permanent(
                 f"{self.api.where}: defaultValuesBlock of ApplicationDefinition cilium is not YAML"
             ) from error
+        if not isinstance(values or {}, Mapping):
+            raise Permanent(f"{self.api.where}: defaultValuesBlock of ApplicationDefinition cilium is no mapping")
         return dict(values or {})
 
     async def label(self, name: str, *, present: bool) -> bool:
@@ -77,10 +81,10 @@ class Seed:
     async def switch_cni(self, name: str, *, expected: Cni, desired: Cni, helm_values: Mapping[str, Any]) -> bool:
         """Leave the Cluster's spec on `desired`; tells whether that was a change.
 
-        Raises Rejected with KKP's own words if its webhook refuses, Conflict if the CNI is neither of the two:
+        Raises Rejected with KKP's own words if its webhook refuses, Permanent if the CNI is neither of the two:
         somebody else has changed it.
         """
-        for _ in range(CONFLICT_TRIES):
+        for attempt in range(CONFLICT_TRIES):
             cluster = await self.cluster(name)
             if cluster.cni == desired:
                 return False
@@ -99,6 +103,7 @@ class Seed:
             try:
                 await self.api.patch(CLUSTERS, name, patch)
             except Conflict:
+                await asyncio.sleep(CONFLICT_PAUSE_SECONDS * attempt)  # KKP's controllers write the status in bursts
                 continue
             return True
         raise Conflict(f"Cluster {name} changes faster than it can be patched ({CONFLICT_TRIES} tries)")

@@ -57,7 +57,7 @@ class CiliumFacts:
     nodes: frozenset[str]
     cilium_nodes: frozenset[str]
     crashing: tuple[str, ...]
-    """`pod on node: reason, message` of agents and operators that don't start."""
+    """`pod on node: reason, message` of agents, operators and Hubble's pods that don't start."""
 
 
 def waits_for(facts: CiliumFacts) -> str | None:

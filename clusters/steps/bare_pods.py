@@ -12,7 +12,7 @@ from clusters.journal import change_migration, read_migration
 from clusters.kinds import PODS
 from clusters.seed import OpenedCluster
 from clusters.watching import Live, watching
-from migration.errors import AlreadyExists, OperatorActionNeeded, Rejected, Unreachable
+from migration.errors import AlreadyExists, Forbidden, NotFound, OperatorActionNeeded, Rejected, Unreachable
 from migration.journal import Migration
 from migration.models import Pod
 from migration.restart import is_bare, needs_network
@@ -51,20 +51,38 @@ async def remember_all_bare_pods(opened: OpenedCluster, migration_id: str, pods:
 
 
 async def restore_bare_pods(opened: OpenedCluster, migration_id: str, *, deadline: timedelta) -> int:
-    """Leave every remembered pod running again; returns how many were made anew. One that is there stays as it is."""
+    """Leave every owed pod made anew, and nothing owed; returns how many were made. One that is there stays as it is."""
     migration = await read_migration(opened.api, migration_id)
-    stored = migration.backup(BACKUP)
-    if stored is None or not migration.bare_pods:
+    owed = dict(migration.bare_pods)
+    if not owed:
         return 0
-    backup = {_key(item): item for item in await load_backup(opened.api, stored)}
-    made = 0
-    for key in sorted(migration.bare_pods):
-        made += await _restore(opened, migration_id, backup[key], deadline)
+    missing = [key for key in sorted(owed) if not await _is_there(opened, key, deadline)]
+    made = sum([await _make(opened, migration_id, body) for body in await _bodies(opened, migration, missing)])
+
+    def settle(found: Migration) -> Migration:
+        # What somebody removes from now on is not this migration's to bring back.
+        left = {key: uid for key, uid in found.bare_pods.items() if owed.get(key) != uid}
+        return found.model_copy(update={"bare_pods": left})
+
+    await change_migration(opened.api, migration_id, settle)
     return made
 
 
-async def _restore(opened: OpenedCluster, migration_id: str, body: Mapping[str, Any], deadline: timedelta) -> bool:
-    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+async def _bodies(opened: OpenedCluster, migration: Migration, keys: list[str]) -> list[dict[str, Any]]:
+    stored = migration.backup(BACKUP)
+    if not keys:
+        return []
+    backup = {_key(item): item for item in await load_backup(opened.api, stored)} if stored else {}
+    if lost := [key for key in keys if key not in backup]:
+        raise OperatorActionNeeded(
+            f"pods {', '.join(lost)} were taken down and are in no backup: make them anew by hand, then start again"
+        )
+    return [backup[key] for key in keys]
+
+
+async def _is_there(opened: OpenedCluster, key: str, deadline: timedelta) -> bool:
+    """Tell whether there is a pod of this name, once one that is being deleted has ended."""
+    namespace, name = key.split("/", 1)
     live = Live(opened.api, PODS, narrowing.pod, namespace=namespace, fields=f"metadata.name={name}")
 
     def ending() -> str | None:
@@ -72,16 +90,22 @@ async def _restore(opened: OpenedCluster, migration_id: str, body: Mapping[str, 
 
     async with watching(live) as view:
         await view.until(ending, what=f"pod {namespace}/{name} to end", deadline=deadline, tell=opened.tell)
-        if live.objects:
-            return False
+        return bool(live.objects)
+
+
+async def _make(opened: OpenedCluster, migration_id: str, body: Mapping[str, Any]) -> bool:
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
     try:
         await opened.api.create(PODS, body, namespace=namespace)
     except AlreadyExists:
         return False
+    except NotFound:
+        opened.tell(f"pod {namespace}/{name} is not made anew: its namespace was removed")
+        return False
     except Unreachable:
         if await opened.api.find(PODS, name, namespace=namespace) is None:
             raise
-    except Rejected as error:
+    except (Rejected, Forbidden) as error:  # a quota and Pod Security refuse with a plain 403
         raise OperatorActionNeeded(
             f"pod {namespace}/{name} can't be made anew: {error}. Its backup is in the Secrets "
             f"cni-migration-{migration_id}-{BACKUP}-*: create it by hand, then start the flow again."

@@ -136,7 +136,7 @@ class _CiliumWatch:
         self.operator = _one(api, DEPLOYMENTS, "cilium-operator", narrowing.rollout)
         self.nodes = Live(api, NODES, narrowing.node)
         self.cilium_nodes = Live(api, CILIUM_NODES, lambda item: item["metadata"]["name"])
-        self.pods = Live(api, PODS, narrowing.crash, namespace=NAMESPACE, labels="k8s-app=cilium")
+        self.pods = Live(api, PODS, narrowing.crash, namespace=NAMESPACE, labels="app.kubernetes.io/part-of=cilium")
         self.lives: tuple[Live[Any], ...] = (
             self.cluster,
             self.applications,

@@ -19,7 +19,7 @@ from clusters.steps.measuring import measuring_outage
 from clusters.steps.result import StepResult, already
 from clusters.steps.survey import list_machine_deployments, list_pods
 from clusters.watching import Live, watching, with_faults
-from migration.errors import OperatorActionNeeded
+from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.facts import MachineDeploymentFacts
 from migration.journal import Migration
 from migration.models import StepStatus
@@ -82,16 +82,21 @@ async def rotate_machine_deployment(
         )
         return with_faults(f"MachineDeployment {name}: {text}", deployments, machines, nodes) if text else None
 
-    async with watching(deployments, machines, nodes, pods) as view:
-        await view.listed()
-        async with measuring_outage(view, pods) as meter:
-            await view.until(
-                missing,
-                what=f"the rotation of MachineDeployment {machine_deployment}",
-                deadline=deadline,
-                tell=opened.tell,
-                advice="Look at its Machines' events (quota, image, a node not Ready), then start the flow again.",
-            )
+    try:
+        async with watching(deployments, machines, nodes, pods) as view:
+            await view.listed()
+            async with measuring_outage(view, pods) as meter:
+                await view.until(
+                    missing,
+                    what=f"the rotation of MachineDeployment {machine_deployment}",
+                    deadline=deadline,
+                    tell=opened.tell,
+                    advice="Look at its Machines' events (quota, image, a node not Ready), then start the flow again.",
+                )
+    except DeadlineExceeded:
+        # The pods that were drained so far would be away until somebody starts the flow again.
+        await restore_bare_pods(opened, migration.id, deadline=RESTORE_DEADLINE)
+        raise
     made = await restore_bare_pods(opened, migration.id, deadline=RESTORE_DEADLINE)
     return StepResult(
         StepStatus.CHANGED if started or made else StepStatus.ALREADY,
@@ -130,8 +135,9 @@ async def _force_restart(opened: OpenedCluster, migration: Migration, deployment
     """Set the annotation to a value of this migration's own, so that a repeat changes nothing."""
     value = str(int(migration.started_at.timestamp() * 1_000_000) * 1000)
     template = deployment["spec"]["template"]
-    if ((template.get("metadata") or {}).get("annotations") or {}).get(FORCE_RESTART) == value:
-        return False
+    current = str(((template.get("metadata") or {}).get("annotations") or {}).get(FORCE_RESTART, ""))
+    if current.isdecimal() and int(current) >= int(value):
+        return False  # set before, or by somebody since: either way all machines of before go
     metadata = deployment["metadata"]
     patch = {"spec": {"template": {"metadata": {"annotations": {FORCE_RESTART: value}}}}}
     await opened.api.patch(MACHINE_DEPLOYMENTS, metadata["name"], patch, namespace=metadata["namespace"])

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from clusters import narrowing
 from clusters.kinds import CILIUM_ENDPOINTS, PODS
@@ -17,18 +17,25 @@ from clusters.seed import OpenedCluster
 from clusters.steps.bare_pods import remember_bare_pods, restore_bare_pods
 from clusters.steps.measuring import measuring_outage, ready_by_workload
 from clusters.steps.result import StepResult
-from clusters.steps.survey import webhook_backends
+from clusters.steps.survey import list_cilium_endpoints, webhook_backends
 from clusters.watching import Live, View, watching, with_faults
-from migration.errors import Conflict, DeadlineExceeded, OperatorActionNeeded, Throttled, Transient
+from migration.errors import Conflict, DeadlineExceeded, NotFound, OperatorActionNeeded, Throttled, Transient
 from migration.models import Finding, Pod, RestartOptions, RestartStrategy, Severity, StepStatus
-from migration.restart import RestartPlan, Wave, is_bare, plan_restart
+from migration.restart import RestartPlan, Wave, is_bare, plan_restart, unmanaged_pods
 
 PASSES: Final = 3
 """Pods may be born onto the old CNI while others are restarted; after this many rounds the verification decides."""
 STUCK_AFTER_GRACE_SECONDS: Final = 60.0
 RECOVERY: Final = timedelta(minutes=10)
 """How long a step waits for workloads to be ready again before it leaves the judgement to the verification."""
+STEADY: Final = timedelta(minutes=2)
+"""How long pods that are restarted one at a time wait for their siblings, which may have been broken before."""
+QUIET_SECONDS: Final = (1.0, 5.0)
+"""For how long the pods without a CiliumEndpoint must stay the same, at first and in later rounds, until they count as
+not on Cilium: an agent writes an endpoint at its own pace, after the pod has its address."""
 EVICTION_PAUSE_SECONDS: Final = 5.0
+EVICTIONS_ASKED_PER_SECOND: Final = 20.0
+CONFLICT_TRIES: Final = 4
 
 
 async def restart_pods(
@@ -72,13 +79,17 @@ class _Restart:
         self._expected = ready_by_workload(pods.values())
         self.restarted: set[str] = set()
         self._given_up: set[str] = set()
+        self._blocked = 0
+        self._evicted_at: dict[str, float] = {}
         self.findings: list[Finding] = []
 
     async def run(self) -> None:
         await self._await_jobs()
         backends = await webhook_backends(self._opened.api, self._pods.values())
-        for _ in range(PASSES):
-            plan = self._plan(backends)
+        for number in range(PASSES):
+            await self._settle(QUIET_SECONDS[min(number, 1)])
+            # Read anew, lest a watch that has died unnoticed has pods restarted that are on Cilium.
+            plan = self._plan(await list_cilium_endpoints(self._opened.api), backends)
             if not plan.count:
                 break
             await self._secure_bare_pods(plan)
@@ -92,9 +103,32 @@ class _Restart:
             return "every pod was on the new CNI"
         return f"{len(self.restarted)} pods restarted onto the new CNI"
 
-    def _plan(self, backends: frozenset[str]) -> RestartPlan:
+    async def _settle(self, quiet_seconds: float) -> None:
+        """Return when it is known which pods Cilium doesn't manage."""
+        unmanaged: frozenset[str] | None = None
+        since = 0.0
+
+        def settling() -> str | None:
+            nonlocal unmanaged, since
+            found = frozenset(pod.uid for pod in unmanaged_pods(self._pods.values(), self._endpoints.objects))
+            if found != unmanaged:
+                unmanaged, since = found, time.monotonic()
+            is_stale = any(isinstance(live.fault, Transient) for live in (self._pods, self._endpoints))
+            if not is_stale and (not found or time.monotonic() - since >= quiet_seconds):
+                return None
+            return with_faults(f"news of the CiliumEndpoints of {len(found)} pods", self._pods, self._endpoints)
+
+        await self._view.until(
+            settling,
+            what="an up-to-date view of pods and CiliumEndpoints",
+            deadline=self._left(),
+            tell=lambda _: None,
+            rejudge_seconds=quiet_seconds / 4,
+        )
+
+    def _plan(self, endpoints: Mapping[str, frozenset[str]], backends: frozenset[str]) -> RestartPlan:
         fresh = [pod for pod in self._pods.values() if pod.uid not in self.restarted]
-        plan = plan_restart(fresh, self._endpoints.objects, self._options, webhook_backends=backends)
+        plan = plan_restart(fresh, endpoints, self._options, webhook_backends=backends)
         for skipped in plan.skipped:
             self._find(
                 "pod-skipped",
@@ -105,7 +139,7 @@ class _Restart:
         return plan
 
     async def _await_jobs(self) -> None:
-        awaited = {pod.uid: pod for pod in self._plan(frozenset()).awaited}
+        awaited = {pod.uid: pod for pod in self._plan(self._endpoints.objects, frozenset()).awaited}
         if not awaited:
             return
 
@@ -135,29 +169,38 @@ class _Restart:
         for group in groups:
             affected = {pod.workload for pod in group}
             expected = {workload: count for workload, count in self._expected.items() if workload in affected}
-            await asyncio.gather(*(self._take_down(pod) for pod in group))
+            if wave.one_at_a_time:
+                await self._until_steady(affected, group)
+            await _together(self._take_down(pod) for pod in group)
             await self._until_gone(group)
             if wave.wait_for_ready:
                 await self._until_ready(expected, self._left())
 
     async def _take_down(self, pod: Pod) -> None:
-        async with self._slots:
-            if self._options.strategy is RestartStrategy.EVICT and not is_bare(pod):
-                await self._evict(pod)
-            else:
-                await self._delete(pod)
+        if self._options.strategy is RestartStrategy.EVICT and not is_bare(pod):
+            await self._evict(pod)
+        else:
+            await self._delete(pod)
         self.restarted.add(pod.uid)
 
     async def _delete(self, pod: Pod, *, grace_seconds: int | None = None) -> None:
-        try:
-            await self._opened.api.delete(
-                PODS, pod.name, namespace=pod.namespace, uid=pod.uid, grace_seconds=grace_seconds
-            )
-        except Conflict:
-            return  # another pod has the name by now: this one is gone
+        for attempt in range(CONFLICT_TRIES):
+            try:
+                async with self._slots:
+                    await self._opened.api.delete(
+                        PODS, pod.name, namespace=pod.namespace, uid=pod.uid, grace_seconds=grace_seconds
+                    )
+            except Conflict:
+                if not await self._exists(pod):
+                    return  # another pod has the name by now: this one is gone
+                if attempt == CONFLICT_TRIES - 1:
+                    raise
+            else:
+                return
 
     async def _evict(self, pod: Pod) -> None:
-        patience_ends = time.monotonic() + self._options.eviction_patience_minutes * 60
+        """Ask for the eviction until it is granted. Patience starts anew whenever a pod of the same workload goes."""
+        began = time.monotonic()
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
@@ -166,15 +209,29 @@ class _Restart:
         }
         while self._is_there(pod):
             try:
-                await self._opened.api.post(PODS, pod.name, "eviction", body, namespace=pod.namespace)
-            except Conflict:
+                async with self._slots:
+                    await self._opened.api.post(PODS, pod.name, "eviction", body, namespace=pod.namespace)
+            except NotFound:
                 return
             except Transient as error:
-                if time.monotonic() < patience_ends:
-                    await asyncio.sleep(error.retry_after_seconds or EVICTION_PAUSE_SECONDS)
+                if isinstance(error, Conflict) and not await self._exists(pod):
+                    return
+                waited = time.monotonic() - max(began, self._evicted_at.get(pod.workload, began))
+                if waited < self._options.eviction_patience_minutes * 60:
+                    await self._pause_eviction(error)
                     continue
                 await self._end_patience(pod, error)
+            self._evicted_at[pod.workload] = time.monotonic()
             return
+
+    async def _pause_eviction(self, error: Transient) -> None:
+        """Wait before asking again, the longer the more pods do."""
+        self._blocked += 1
+        try:
+            pause = max(EVICTION_PAUSE_SECONDS, self._blocked / EVICTIONS_ASKED_PER_SECOND)
+            await asyncio.sleep(error.retry_after_seconds or pause)
+        finally:
+            self._blocked -= 1
 
     async def _end_patience(self, pod: Pod, error: Transient) -> None:
         if self._options.after_patience == "delete" and isinstance(error, Throttled):
@@ -229,6 +286,22 @@ class _Restart:
         except DeadlineExceeded as error:
             self._opened.tell(f"going on without: {error.last_seen}; the verification decides")
 
+    async def _until_steady(self, workloads: set[str], group: Iterable[Pod]) -> None:
+        """Return when the siblings are ready, so that a repeat doesn't take down the last one that is."""
+        taken = {pod.uid for pod in group}
+
+        def unsteady() -> str | None:
+            siblings = (pod for pod in self._pods.values() if pod.workload in workloads and pod.uid not in taken)
+            behind = [pod.key for pod in siblings if not pod.finished and (pod.deleting or not pod.ready)]
+            return f"{len(behind)} pods to be ready before the next goes ({behind[0]})" if behind else None
+
+        try:
+            await self._view.until(
+                unsteady, what="steady siblings", deadline=min(STEADY, self._left()), tell=self._opened.tell
+            )
+        except DeadlineExceeded as error:
+            self._opened.tell(f"going on without: {error.last_seen}")
+
     async def _until_ready(self, expected: dict[str, int], deadline: timedelta) -> None:
         def unready() -> str | None:
             ready = ready_by_workload(self._pods.values())
@@ -251,6 +324,10 @@ class _Restart:
         found = self._pods.get(pod.name, namespace=pod.namespace)
         return found is not None and found.uid == pod.uid
 
+    async def _exists(self, pod: Pod) -> bool:
+        found = await self._opened.api.find(PODS, pod.name, namespace=pod.namespace)
+        return found is not None and found["metadata"]["uid"] == pod.uid
+
     def _left(self) -> timedelta:
         return timedelta(seconds=max(0.0, self._ends - time.monotonic()))
 
@@ -258,3 +335,14 @@ class _Restart:
         found = Finding(code=code, severity=Severity.WARNING, subject=f"Pod {pod.key}", seen=seen, advice=advice)
         if found not in self.findings:
             self.findings.append(found)
+
+
+async def _together(actions: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of these; when one fails, none goes on behind the back of whoever handles that."""
+    tasks = [asyncio.create_task(action) for action in actions]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

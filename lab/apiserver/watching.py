@@ -16,6 +16,8 @@ from lab.apiserver.store import Recorded, Watch
 from lab.errors import ApiError
 
 BOOKMARK_SECONDS = 60.0
+BURST_SECONDS = 0.005
+"""A change is sent at once; those that follow within this time go together: a thousand pods end in one second."""
 LONGEST_SECONDS = 1800.0
 """A watch without timeoutSeconds ends after this to twice this, as with kube-apiserver's --min-request-timeout."""
 
@@ -64,6 +66,7 @@ class _Stream:
             timer.cancel()
             if batch:
                 await self._exchange.stream(b"".join([self._line(change) for change in batch]))
+                await asyncio.sleep(BURST_SECONDS)
             elif self._bookmarks and not self._watch.is_closed() and loop.time() < end:
                 await self._exchange.stream(self._rendering.bookmark(self._store.version))
         rest = [self._line(change) for change in self._watch.take()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from migration.facts import ClusterFacts, ClusterSurvey, MachineDeploymentFacts, NodeFacts
+from migration.journal import Migration
 from migration.models import ClusterRef, Cni, CniType, MigrationRequest, Owner, Pod
 
 CANAL = Cni(type=CniType.CANAL, version="v3.30")
@@ -91,3 +93,16 @@ def make_survey(**changes: Any) -> ClusterSurvey:
 def make_request(**changes: Any) -> MigrationRequest:
     fields: dict[str, Any] = {"cluster": ClusterRef(seed="lab", name="hv2c7xk9tl"), "cilium_version": "1.19.4"}
     return MigrationRequest(**{**fields, **changes})
+
+
+def make_migration(migration_id: str = "m1", **changes: Any) -> Migration:
+    fields: dict[str, Any] = {
+        "started_at": datetime(2026, 8, 21, 8, tzinfo=UTC),
+        "started_by": "a run",
+        "previous_cni": CANAL,
+        "desired_cni": CILIUM,
+        "previous_proxy_mode": "iptables",
+        "label_was_there": False,
+        "tunnel_port": 8473,
+    }
+    return Migration(id=migration_id, **{**fields, **changes})

@@ -3,26 +3,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from migration.errors import OperatorActionNeeded
-from migration.journal import CURRENT, KEPT, KEPT_DETAILS, Journal, Migration, StoredBackup, from_data, to_data
+from migration.journal import CURRENT, KEPT, KEPT_DETAILS, Journal, StoredBackup, from_data, to_data
 from migration.models import Finding, Severity, StepOutcome, StepStatus, WorkloadOutage
-from tests.unit.making import CANAL, CILIUM
+from tests.unit import making
+from tests.unit.making import CANAL
 
 BEGIN = datetime(2026, 8, 21, 8, tzinfo=UTC)
 BACKUP = StoredBackup(name="canal", secrets=("a-0", "a-1"), sha256="5f", objects=12)
 
 
 def make_migration(number=1, **changes):
-    fields = {
-        "id": f"m{number}",
-        "started_at": BEGIN + timedelta(days=number),
-        "started_by": "a run",
-        "previous_cni": CANAL,
-        "desired_cni": CILIUM,
-        "previous_proxy_mode": "iptables",
-        "label_was_there": False,
-        "tunnel_port": 8473,
-    }
-    return Migration(**{**fields, **changes})
+    return making.make_migration(f"m{number}", **{"started_at": BEGIN + timedelta(days=number), **changes})
 
 
 def closed(number, **changes):
@@ -106,11 +97,11 @@ def test_history_is_limited_and_loses_the_oldest():
 
 
 def test_a_full_journal_of_a_large_cluster_fits_into_a_config_map():
-    journal = Journal()
+    journal, details = Journal(), make_details(2 * KEPT_DETAILS)
     for number in range(KEPT + 2):
         migration = make_migration(number, old_nodes={"kube-system/workers": tuple(f"{n:036}" for n in range(1000))})
         for step in range(20):
-            migration = migration.with_step(make_outcome(f"step {step}", **make_details(5000)))
+            migration = migration.with_step(make_outcome(f"step {step}", **details))
         journal = journal.with_migration(migration)
         journal = journal.with_migration(
             migration.model_copy(update={"finished_at": migration.started_at + timedelta(hours=1)})
@@ -121,7 +112,7 @@ def test_a_full_journal_of_a_large_cluster_fits_into_a_config_map():
 
 
 def test_a_step_keeps_the_worst_of_what_it_measured():
-    recorded = make_migration().with_step(make_outcome(outage_seconds=7.0, **make_details(5000))).steps[0]
+    recorded = make_migration().with_step(make_outcome(outage_seconds=7.0, **make_details(2 * KEPT_DETAILS))).steps[0]
 
     assert len(recorded.outage) == len(recorded.findings) == KEPT_DETAILS
     assert recorded.outage[0].workload == "ns/w0"
