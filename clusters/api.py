@@ -171,7 +171,7 @@ class KubeApi:
         ) as response:
             found = await response.json(content_type=None)
             if not isinstance(found, Mapping):
-                raise ValueError("a JSON value that is no object")
+                raise ValueError("a JSON value that is no object")  # noqa: TRY004 - as for other answers that make no sense
             return found
 
     @asynccontextmanager

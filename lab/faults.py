@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, TypeVar
 
-RequestTrouble = Literal["500", "503", "429", "409", "401", "403", "410", "timeout", "timeout-after", "reset", "close-watch"]
+RequestTrouble = Literal[
+    "500", "503", "429", "409", "401", "403", "410", "timeout", "timeout-after", "reset", "close-watch"
+]
 """`timeout` never answers and does nothing; `timeout-after` acts and then never answers; `reset` cuts the connection
 before acting; `close-watch` ends a watch at once."""
 

@@ -6,7 +6,6 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-
 Object = dict[str, Any]
 """A Kubernetes object as JSON. Objects that an API server hands out are shared: read them, never change them;
 `draft` gives a copy to change."""

@@ -21,6 +21,10 @@ class Resource:
     subresources: frozenset[str] = frozenset()
     custom: bool = False
 
+    def __hash__(self) -> int:
+        """Hash what tells resources apart, and no more: they are the keys of nearly every mapping in the lab."""
+        return hash((self.group, self.plural))
+
     @property
     def api_version(self) -> str:
         """`apiVersion` of its objects."""
@@ -45,7 +49,9 @@ def _core(plural: str, kind: str, *short: str, namespaced: bool = True, sub: fro
     return Resource(plural=plural, kind=kind, short_names=short, namespaced=namespaced, subresources=sub)
 
 
-def _in(group: str, plural: str, kind: str, *short: str, namespaced: bool = True, sub: frozenset[str] = frozenset()) -> Resource:
+def _in(
+    group: str, plural: str, kind: str, *short: str, namespaced: bool = True, sub: frozenset[str] = frozenset()
+) -> Resource:
     return Resource(group=group, plural=plural, kind=kind, short_names=short, namespaced=namespaced, subresources=sub)
 
 
@@ -76,10 +82,19 @@ CLUSTER_ROLE_BINDINGS = _in("rbac.authorization.k8s.io", "clusterrolebindings", 
 ROLES = _in("rbac.authorization.k8s.io", "roles", "Role")
 ROLE_BINDINGS = _in("rbac.authorization.k8s.io", "rolebindings", "RoleBinding")
 CUSTOM_RESOURCE_DEFINITIONS = _in(
-    "apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", "crd", "crds", namespaced=False, sub=_STATUS
+    "apiextensions.k8s.io",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    "crd",
+    "crds",
+    namespaced=False,
+    sub=_STATUS,
 )
 VALIDATING_WEBHOOKS = _in(
-    "admissionregistration.k8s.io", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", namespaced=False
+    "admissionregistration.k8s.io",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    namespaced=False,
 )
 MUTATING_WEBHOOKS = _in(
     "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", namespaced=False
@@ -91,7 +106,9 @@ PRIORITY_CLASSES = _in("scheduling.k8s.io", "priorityclasses", "PriorityClass", 
 BUILT_IN: tuple[Resource, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Resource))
 
 
-def _custom(group: str, version: str, plural: str, kind: str, *, namespaced: bool = True, sub: frozenset[str] = frozenset()) -> Resource:
+def _custom(
+    group: str, version: str, plural: str, kind: str, *, namespaced: bool = True, sub: frozenset[str] = frozenset()
+) -> Resource:
     return Resource(
         group=group, version=version, plural=plural, kind=kind, namespaced=namespaced, subresources=sub, custom=True
     )

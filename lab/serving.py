@@ -54,6 +54,7 @@ class HttpsServer:
             lifespan="off",
             log_level="warning",
             access_log=False,
+            proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             server_header=False,

@@ -1,8 +1,8 @@
 """The record of a migration, kept in the user cluster so that it outlives Prefect. Rules only; `clusters` stores it.
 
 The ConfigMap kube-system/cni-migration holds one JSON document per migration under its id, and under `current` the id
-of the one that is open. A closed migration stays as history, in outline, until there are more than `KEPT`. Nothing in it
-grows with the number of workloads, because a ConfigMap ends at 1 MiB.
+of the one that is open. A closed migration stays as history, in outline, until there are more than `KEPT`. Nothing
+in it grows with the number of workloads, because a ConfigMap ends at 1 MiB.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAME = "cni-migration"
 CURRENT = "current"
 KEPT = 10
 KEPT_DETAILS = 100
-"""How many workloads with an outage, and how many findings, a step leaves in the journal: the first, which are worst."""
+"""How many workloads with an outage, and how many findings, a step leaves in the journal: the worst ones."""
 
 
 class StoredBackup(Frozen):
@@ -54,6 +54,8 @@ class Migration(Frozen):
     """Mapping of MachineDeployment to the uids of the Machines that its rotation replaces."""
     old_nodes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Mapping of MachineDeployment to the uids of the Nodes that its rotation replaces."""
+    restarts: Mapping[str, str] = Field(default_factory=dict)
+    """Mapping of MachineDeployment to the value of `forceRestart` (Unix time in ns) that its rotation sets."""
     finished_at: datetime | None = None
 
     @property
@@ -78,7 +80,9 @@ class Migration(Frozen):
     def outline(self) -> Migration:
         """Return the migration without the details that only a run under way asks for."""
         steps = tuple(step.model_copy(update={"outage": (), "findings": ()}) for step in self.steps)
-        return self.model_copy(update={"steps": steps, "bare_pods": {}, "old_machines": {}, "old_nodes": {}})
+        return self.model_copy(
+            update={"steps": steps, "bare_pods": {}, "old_machines": {}, "old_nodes": {}, "restarts": {}}
+        )
 
     def with_backup(self, backup: StoredBackup) -> Migration:
         """Return the migration with a backup recorded, in place of one of the same name."""

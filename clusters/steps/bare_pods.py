@@ -51,7 +51,7 @@ async def remember_all_bare_pods(opened: OpenedCluster, migration_id: str, pods:
 
 
 async def restore_bare_pods(opened: OpenedCluster, migration_id: str, *, deadline: timedelta) -> int:
-    """Leave every owed pod made anew, and nothing owed; returns how many were made. One that is there stays as it is."""
+    """Leave every owed pod made anew, and nothing owed; returns how many were made. One that is there stays."""
     migration = await read_migration(opened.api, migration_id)
     owed = dict(migration.bare_pods)
     if not owed:

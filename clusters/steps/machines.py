@@ -5,6 +5,7 @@ Source: docs/platform.md 7.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -126,19 +127,21 @@ async def _remember(opened: OpenedCluster, migration: Migration, key: str, deplo
     def record(found: Migration) -> Migration:
         machines_by_key = {**found.old_machines, key: tuple(machine.uid for machine in mine)}
         nodes_by_key = {**found.old_nodes, key: tuple(node.uid for node in nodes if node.name in names)}
-        return found.model_copy(update={"old_machines": machines_by_key, "old_nodes": nodes_by_key})
+        restarts = {**found.restarts, key: str(time.time_ns())}
+        return found.model_copy(
+            update={"old_machines": machines_by_key, "old_nodes": nodes_by_key, "restarts": restarts}
+        )
 
     return await change_migration(opened.api, migration.id, record)
 
 
 async def _force_restart(opened: OpenedCluster, migration: Migration, deployment: Any) -> bool:
-    """Set the annotation to a value of this migration's own, so that a repeat changes nothing."""
-    value = str(int(migration.started_at.timestamp() * 1_000_000) * 1000)
-    template = deployment["spec"]["template"]
+    """Set the annotation to the value that was recorded with the old machines, so that a repeat changes nothing."""
+    metadata, template = deployment["metadata"], deployment["spec"]["template"]
+    value = migration.restarts[f"{metadata['namespace']}/{metadata['name']}"]
     current = str(((template.get("metadata") or {}).get("annotations") or {}).get(FORCE_RESTART, ""))
     if current.isdecimal() and int(current) >= int(value):
-        return False  # set before, or by somebody since: either way all machines of before go
-    metadata = deployment["metadata"]
+        return False  # set before, or by somebody since: either way all recorded machines go
     patch = {"spec": {"template": {"metadata": {"annotations": {FORCE_RESTART: value}}}}}
     await opened.api.patch(MACHINE_DEPLOYMENTS, metadata["name"], patch, namespace=metadata["namespace"])
     return True

@@ -25,7 +25,7 @@ from lab.settings import Delays
 class ClusterNetwork:
     """The pod network that the kubelets of one cluster use, and what is seen of it from outside."""
 
-    def __init__(  # noqa: PLR0917 - what every part of the lab is made from, in its usual order
+    def __init__(
         self, cluster: str, site: Site, clock: Clock, delays: Delays, faults: Faults
     ) -> None:
         self.cluster = cluster

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network
 
 
-class RangeExhausted(Exception):  # noqa: N818 - a fact, as SandboxFailed and ProgramCrashed are
+class RangeExhausted(Exception):
     """No address, or no range, is left."""
 
 

@@ -146,7 +146,10 @@ class Mirror:
             self._index(resource, item)
         change = Change(kind, item, before)
         for handler in self._handlers[resource]:
-            handler(change)
+            try:
+                handler(change)
+            except Exception:  # one subscriber's fault must not end the mirror for all
+                log.exception("a subscriber failed at a change of %s %s", resource.plural, key)
 
     def _index(self, resource: Resource, item: Object) -> None:
         for reference in item["metadata"].get("ownerReferences") or ():
@@ -228,7 +231,7 @@ class Controller(ABC):
             again = await self.reconcile(key)
         except ApiError as error:
             self._retry(key, error, expected=error.code in (404, 409, 429))
-        except Exception as error:  # a controller outlives any single object, as the real ones do
+        except Exception as error:  # noqa: BLE001 - a controller outlives any single object, as the real ones do
             self._retry(key, error, expected=False)
         else:
             self._failures.pop(key, None)
