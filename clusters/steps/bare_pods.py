@@ -117,9 +117,8 @@ def _recreatable(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return a pod's manifest as somebody would have written it: free to be scheduled, without what admission added."""
     body = portable(found, api_version="v1", kind="Pod")
     spec = {key: value for key, value in body["spec"].items() if key not in ("nodeName", "ephemeralContainers")}
-    spec["volumes"] = [
-        volume for volume in spec.get("volumes") or () if not volume["name"].startswith(TOKEN_VOLUME_PREFIX)
-    ]
+    if spec.get("volumes"):
+        spec["volumes"] = [item for item in spec["volumes"] if not item["name"].startswith(TOKEN_VOLUME_PREFIX)]
     for kind in ("containers", "initContainers"):
         if spec.get(kind):
             spec[kind] = [_without_token(container) for container in spec[kind]]
@@ -127,9 +126,9 @@ def _recreatable(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_token(container: Mapping[str, Any]) -> dict[str, Any]:
-    mounts = [
-        mount for mount in container.get("volumeMounts") or () if not mount["name"].startswith(TOKEN_VOLUME_PREFIX)
-    ]
+    if not container.get("volumeMounts"):
+        return dict(container)
+    mounts = [item for item in container["volumeMounts"] if not item["name"].startswith(TOKEN_VOLUME_PREFIX)]
     return {**container, "volumeMounts": mounts}
 
 

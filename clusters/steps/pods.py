@@ -21,7 +21,7 @@ from clusters.steps.survey import list_cilium_endpoints, webhook_backends
 from clusters.watching import Live, View, watching, with_faults
 from migration.errors import Conflict, DeadlineExceeded, NotFound, OperatorActionNeeded, Throttled, Transient
 from migration.models import Finding, Pod, RestartOptions, RestartStrategy, Severity, StepStatus
-from migration.restart import RestartPlan, Wave, is_bare, plan_restart, unmanaged_pods
+from migration.restart import RestartPlan, Wave, is_bare, plan_restart
 
 PASSES: Final = 3
 """Pods may be born onto the old CNI while others are restarted; after this many rounds the verification decides."""
@@ -104,15 +104,16 @@ class _Restart:
         return f"{len(self.restarted)} pods restarted onto the new CNI"
 
     async def _settle(self, quiet_seconds: float) -> None:
-        """Return when it is known which pods Cilium doesn't manage."""
-        unmanaged: frozenset[str] | None = None
+        """Return when it is known which pods are to be restarted."""
+        chosen: frozenset[str] | None = None
         since = 0.0
 
         def settling() -> str | None:
-            nonlocal unmanaged, since
-            found = frozenset(pod.uid for pod in unmanaged_pods(self._pods.values(), self._endpoints.objects))
-            if found != unmanaged:
-                unmanaged, since = found, time.monotonic()
+            nonlocal chosen, since
+            plan = plan_restart(self._fresh(), self._endpoints.objects, self._options)
+            found = frozenset(pod.uid for wave in plan.waves for pod in wave.pods)
+            if found != chosen:
+                chosen, since = found, time.monotonic()
             is_stale = any(isinstance(live.fault, Transient) for live in (self._pods, self._endpoints))
             if not is_stale and (not found or time.monotonic() - since >= quiet_seconds):
                 return None
@@ -127,8 +128,7 @@ class _Restart:
         )
 
     def _plan(self, endpoints: Mapping[str, frozenset[str]], backends: frozenset[str]) -> RestartPlan:
-        fresh = [pod for pod in self._pods.values() if pod.uid not in self.restarted]
-        plan = plan_restart(fresh, endpoints, self._options, webhook_backends=backends)
+        plan = plan_restart(self._fresh(), endpoints, self._options, webhook_backends=backends)
         for skipped in plan.skipped:
             self._find(
                 "pod-skipped",
@@ -137,6 +137,9 @@ class _Restart:
                 "Restart it before Canal is removed.",
             )
         return plan
+
+    def _fresh(self) -> list[Pod]:
+        return [pod for pod in self._pods.values() if pod.uid not in self.restarted]
 
     async def _await_jobs(self) -> None:
         awaited = {pod.uid: pod for pod in self._plan(self._endpoints.objects, frozenset()).awaited}

@@ -146,10 +146,7 @@ class Mirror:
             self._index(resource, item)
         change = Change(kind, item, before)
         for handler in self._handlers[resource]:
-            try:
-                handler(change)
-            except Exception:  # one subscriber's fault must not end the mirror for all
-                log.exception("a subscriber failed at a change of %s %s", resource.plural, key)
+            handler(change)
 
     def _index(self, resource: Resource, item: Object) -> None:
         for reference in item["metadata"].get("ownerReferences") or ():
