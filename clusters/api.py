@@ -7,6 +7,7 @@ repetition is harmless: reads, merge patches, and deletions that name a uid.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -32,6 +33,8 @@ WATCH_SECONDS: Final = 290
 ATTEMPTS: Final = 4
 LONGEST_RETRY_AFTER_SECONDS: Final = 30.0
 MERGE_PATCH: Final = "application/merge-patch+json"
+
+_SERVER: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/.*)?\Z", re.IGNORECASE)
 
 _backoff = wait_random_exponential(multiplier=0.25, max=4)
 
@@ -216,13 +219,13 @@ async def open_api(kubeconfig: Mapping[str, Any], *, where: str) -> AsyncIterato
         await load_kube_config_from_dict(  # type: ignore[no-untyped-call]
             dict(kubeconfig), client_configuration=configuration
         )
-    except (ConfigException, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ConfigException, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         # The original error may quote what it could not read, which holds credentials.
         raise InvalidRequest(
             f"the kubeconfig of {where} can't be used ({type(error).__name__}): export it again"
         ) from None
-    if not configuration.host:
-        raise InvalidRequest(f"the kubeconfig of {where} names no server: export it again")
+    if not _SERVER.match(configuration.host):
+        raise InvalidRequest(f"the kubeconfig of {where} names no server as https://host:port: export it again")
     # aiohttp would look up proxy and .netrc anew, in a thread, at every request: a third of the client's time when a
     # thousand pods are deleted. And a .netrc that knows the host would clash with the kubeconfig's token.
     configuration.client_session_kwargs = {"trust_env": False}

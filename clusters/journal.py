@@ -77,7 +77,9 @@ def _known(found: Journal, migration_id: str) -> Migration:
     migration = found.find(migration_id)
     if migration is None:
         raise OperatorActionNeeded(
-            f"migration {migration_id} is no longer in ConfigMap {journal.NAMESPACE}/{journal.NAME}: "
-            "somebody removed it. Restore the ConfigMap, or start the flow anew: it looks at the cluster first."
+            f"migration {migration_id} is no longer in ConfigMap {journal.NAMESPACE}/{journal.NAME}: somebody removed "
+            f"it. Its backups are the Secrets labelled cni-migration/id={migration_id}. Put the ConfigMap back, or "
+            'start the flow with accept=["not-on-canal"] and make pods without a controller anew from the backup '
+            "(docs/operating.md)"
         )
     return migration

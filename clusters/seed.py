@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ UNSAFE_CNI_MIGRATION: Final = "unsafe-cni-migration"
 # KKP 2.31, sdk/apis/kubermatic/v1/common.go: JSON Helm values, consumed when the ApplicationInstallation is created.
 INITIAL_VALUES: Final = "kubermatic.io/initial-cni-values-request"
 ADMIN_KUBECONFIG: Final = "admin-kubeconfig"
+# KKP 2.31, pkg/webhook/cluster/validation: an RFC 1035 label; generated names may begin with a digit all the same.
+_CLUSTER_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 CONFLICT_TRIES: Final = 6
 CONFLICT_PAUSE_SECONDS: Final = 0.2
 
@@ -38,7 +41,11 @@ class Seed:
         self.api = api
 
     async def cluster(self, name: str) -> ClusterFacts:
-        """Return a Cluster. Raises InvalidRequest if there is none of this name."""
+        """Return a Cluster. Raises InvalidRequest if there is none of this name, or if this is no name."""
+        if not _CLUSTER_NAME.match(name):
+            raise InvalidRequest(
+                f"{name[:60]!r} is no name of a Cluster: those have lower-case letters, digits and dashes"
+            )
         try:
             return narrowing.cluster_facts(await self.api.get(CLUSTERS, name))
         except NotFound as error:

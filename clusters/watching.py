@@ -95,13 +95,14 @@ class View:
             if missing is None:
                 return
             untold_seconds = line.say(missing)
-            left = max(0.0, deadline.total_seconds() - (time.monotonic() - started))
-            try:
-                await asyncio.wait_for(next_change.wait(), min(left, rejudge_seconds or left, untold_seconds or left))
-            except TimeoutError:
-                if time.monotonic() - started >= deadline.total_seconds():
-                    raise DeadlineExceeded(what, deadline, missing, advice) from None
-            await asyncio.sleep(COALESCE_SECONDS)
+            left = started + deadline.total_seconds() - time.monotonic()
+            if left <= 0:
+                raise DeadlineExceeded(what, deadline, missing, advice)
+            # Not wait_for, which swallows a cancellation that meets a change (python/cpython#86296, gone in 3.12).
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, rejudge_seconds or left, untold_seconds or left)):
+                    await next_change.wait()
+                    await asyncio.sleep(COALESCE_SECONDS)
 
     async def listed(self) -> None:
         """Return once every watch has listed its objects. Raises what ended a watch for good."""

@@ -5,13 +5,16 @@ Speaks plain HTTP: the client library would bring the settings of whatever Prefe
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
+from uuid import uuid4
 
 import httpx
 
+RETRY_PAUSES_SECONDS = (0.2, 1.0, 3.0)
 # The most that the API gives at once.
 PAGE = 200
 # Prefect names a task run after its task, with three hexadecimal digits behind.
@@ -112,7 +115,9 @@ class PrefectApi:
     async def start_run(self, deployment: str, *, parameters: dict[str, Any]) -> str:
         """Start a run of `flow/deployment` and return its id."""
         found = await self._call("GET", f"/deployments/name/{deployment}")
-        created = await self._call("POST", f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
+        # The key keeps a repeated request from starting a second run.
+        body = {"parameters": parameters, "idempotency_key": str(uuid4())}
+        created = await self._call("POST", f"/deployments/{found['id']}/create_flow_run", body)
         return str(created["id"])
 
     async def flow_run(self, flow_run_id: str) -> dict[str, Any]:
@@ -136,7 +141,13 @@ class PrefectApi:
         return str(found[0]["data"]) if found else ""
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the API; what the server says may be asked again (503, when its database is busy) is asked again."""
         answer = await self._http.request(method, path, json=body)
+        for pause_seconds in RETRY_PAUSES_SECONDS:
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            await asyncio.sleep(pause_seconds)
+            answer = await self._http.request(method, path, json=body)
         answer.raise_for_status()
         return answer.json()
 

@@ -63,39 +63,37 @@ async def canal_to_cilium(
         requested_by=str(runtime.flow_run.name),
     )
 
-    # 1. Look, and change nothing.
+    # Step 1. Look, and change nothing.
     readiness = await check_readiness(request)
     if readiness.nothing_to_do:
         return await report_nothing_to_do(request, readiness.nothing_to_do)
 
     async with cluster_lock(request.cluster, runtime.flow_run.id, wait=timedelta(minutes=deadlines.lock)):
-        # 2. Open the journal, or take up the migration that it has open.
+        # Step 2. Open the journal, or take up the migration that it has open.
         run = await begin_migration(request, runtime.flow_run.id)
         if run is None:
             return await report_nothing_to_do(request, "another run migrated this cluster while this one waited for it")
 
-        # 3. and 4. Keep what could be lost.
+        # Step 3. Keep what could be lost.
         await record_baseline(run)
         await back_up(run)
 
-        # 5. to 8. Bring Cilium in beside Canal.
+        # Step 4. Bring Cilium in beside Canal.
         await remove_stale_cilium(run)
         await allow_cni_migration(run)
         await switch_cni(run)
         await wait_for_cilium(run)
 
-        # 9. Move the pods.
+        # Step 5. Move the pods.
         await restart_pods(run)
         await verify_pods_on_cilium(run)
 
-        # 10. Take Canal out.
+        # Step 6. Take Canal out, and replace the nodes, one MachineDeployment at a time.
         await remove_canal(run)
-
-        # 12. Replace the nodes, one MachineDeployment at a time.
         for machine_deployment in await list_machine_deployments(run):
             await rotate_machine_deployment(run, machine_deployment)
 
-        # 13. and 14. Prove it, and close the journal.
+        # Step 7. Prove it, and close the journal.
         await verify(run)
         await finish_migration(run)
 

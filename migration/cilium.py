@@ -106,9 +106,12 @@ def _is_deployed(application: ApplicationFacts) -> bool:
 
 def _helm_progress(application: ApplicationFacts, facts: CiliumFacts) -> str:
     attempt = min(application.failures + 1, HELM_ATTEMPTS)
-    state = application.helm_status or application.ready_reason or "not started"
+    is_trying = application.ready == "Unknown"
+    # While an attempt is under way the release still shows how the one before ended.
+    is_old = is_trying and application.helm_status == "failed"
+    state = ("" if is_old else application.helm_status) or application.ready_reason or "not started"
     text = f"Helm, attempt {attempt} of {HELM_ATTEMPTS} ({state})"
-    if application.failures and application.ready_message.strip():
+    if application.failures and not is_trying and application.ready_message.strip():
         text += f"; last failure: {_first_line(application.ready_message)}"
     if facts.agents is not None:
         text += f"; {facts.agents.ready} of {facts.agents.desired} agents ready"

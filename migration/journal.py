@@ -70,7 +70,7 @@ class Migration(Frozen):
         """
         known = {step.step: step for step in self.steps}
         before = known.get(outcome.step)
-        if before is not None and before.status == "changed" and outcome.status == "already done":
+        if before is not None and before.status != "already done" and outcome.status == "already done":
             return self
         known[outcome.step] = outcome.model_copy(
             update={"outage": outcome.outage[:KEPT_DETAILS], "findings": outcome.findings[:KEPT_DETAILS]}

@@ -219,6 +219,7 @@ class StepStatus(StrEnum):
 
     CHANGED = "changed"
     ALREADY = "already done"
+    RECORDED = "recorded"
     CONFIRMED = "confirmed"
     SKIPPED = "skipped"
 
@@ -234,6 +235,8 @@ class StepOutcome(Frozen):
     outage: tuple[WorkloadOutage, ...] = ()
     outage_seconds: float = 0.0
     """Seconds in which at least one workload had no ready pod."""
+    mixed_seconds: float = 0.0
+    """Seconds in which pods were on both CNIs, and so could not all reach each other."""
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -266,6 +269,8 @@ class MigrationReport(Frozen):
     outage: tuple[WorkloadOutage, ...]
     outage_seconds: float
     """Seconds in which at least one workload had no ready pod."""
+    mixed_seconds: float
+    """Seconds in which pods were on both CNIs, and so could not all reach each other."""
     findings: tuple[Finding, ...]
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from migration.facts import ClusterSurvey
 from migration.models import BarePodChoice, CniType, Finding, JobChoice, MigrationRequest, RestartStrategy, Severity
 from migration.restart import is_bare, needs_network
-from migration.versions import DEFAULT_TUNNEL_PORT, is_installable_cilium, newest
+from migration.versions import DEFAULT_TUNNEL_PORT, is_installable_cilium, is_version, newest
 
+NOT_ON_CANAL = "not-on-canal"
 # A rolling controller-manager, a rotation in progress: codes of findings that an interrupted migration leaves behind.
 _CAUSED_BY_A_MIGRATION = frozenset({"cluster-unhealthy", "node-not-ready", "machine-deployment-unfinished"})
 
@@ -91,10 +92,11 @@ def _current_cni(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[F
         )
     elif cluster.cni.type is not CniType.CANAL and unfinished is None:
         yield _blocker(
-            "not-on-canal",
+            NOT_ON_CANAL,
             f"Cluster {cluster.name}",
             f"it already runs {cluster.cni}",
-            "This flow migrates from Canal; to change the version of a CNI, change it in KKP.",
+            "This flow migrates from Canal; the version of a CNI is changed in KKP. If a migration lost its journal "
+            f"on the way, accept {NOT_ON_CANAL} to finish it.",
         )
     if cluster.proxy_mode == "ipvs":
         # KKP 2.21 to 2.23 known issues; kubermatic#8767, cilium#18610.
@@ -108,7 +110,9 @@ def _current_cni(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[F
 
 def _version(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding]:
     version, subject = request.cilium_version, f"Cilium {request.cilium_version}"
-    if not is_installable_cilium(version):
+    if not is_version(version):
+        yield _blocker("version-invalid", subject, "that is no CNI version", f"Choose one of {_choices(survey)}.")
+    elif not is_installable_cilium(version):
         yield _blocker(
             "version-not-installable",
             subject,
@@ -203,8 +207,16 @@ def _permissions(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[
 
 
 def _pods(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding]:
-    for pod in filter(needs_network, survey.pods):
-        if pod.deleting:
+    for pod in survey.pods:
+        if not needs_network(pod):
+            if request.rotate_nodes and is_bare(pod) and not pod.finished and not pod.deleting:
+                yield _info(
+                    "bare-pod",
+                    f"Pod {pod.key}",
+                    "no controller would bring it back",
+                    "It follows when nodes are replaced.",
+                )
+        elif pod.deleting:
             yield _info("pod-terminating", f"Pod {pod.key}", "it is being deleted", "It is left to its end.")
         elif is_bare(pod):
             yield _bare_pod(pod.key, request)

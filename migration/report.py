@@ -28,13 +28,21 @@ def to_markdown(report: MigrationReport) -> str:
 def _summary(report: MigrationReport) -> str:
     rows = [
         ("Seed connection", report.cluster.seed),
-        ("CNI before", str(report.previous_cni or report.current_cni)),
         ("CNI now", str(report.current_cni)),
         ("kube-proxy mode", report.proxy_mode),
         ("Migration", report.migration_id or "none"),
+    ]
+    if report.previous_cni is None:
+        return _table(("", ""), rows)
+    rows[1:1] = [("CNI before", str(report.previous_cni))]
+    rows += [
         ("Started", f"{report.started_at:%Y-%m-%d %H:%M:%S %Z}"),
         ("Took", f"{(report.finished_at - report.started_at).total_seconds():.1f} s"),
-        ("Outage", f"{report.outage_seconds:.1f} s in which at least one workload had no ready pod"),
+        (
+            "Pods on both CNIs",
+            f"{report.mixed_seconds:.1f} s, in which those on one could not reach those on the other",
+        ),
+        ("No ready pod", f"{report.outage_seconds:.1f} s, in which this was so for at least one workload"),
     ]
     return _table(("", ""), rows)
 

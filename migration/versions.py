@@ -28,6 +28,11 @@ def parse_version(text: str) -> tuple[int, int, int]:
     return int(major), int(minor), int(patch)
 
 
+def is_version(text: str) -> bool:
+    """Tell whether this is a version as KKP writes them."""
+    return _VERSION.match(text) is not None
+
+
 def is_installable_cilium(version: str) -> bool:
     """Tell whether KKP has an installer for this Cilium version."""
     return parse_version(version) >= FIRST_INSTALLABLE_CILIUM

@@ -25,4 +25,7 @@ async def back_up(run: RunningMigration) -> StepOutcome:
 async def verify(run: RunningMigration) -> StepOutcome:
     """Return once workloads, Services and nodes are as good as before."""
     deadline = timedelta(minutes=run.request.deadlines.verification)
-    return await perform(run, "verify", lambda opened: verification.verify(opened, run.id, deadline=deadline))
+    accepted = verification.ACCEPT in run.request.accept
+    return await perform(
+        run, "verify", lambda opened: verification.verify(opened, run.id, accepted=accepted, deadline=deadline)
+    )

@@ -21,13 +21,13 @@ async def remove_stale_cilium(run: RunningMigration) -> StepOutcome:
     )
 
 
-@step_task("allow CNI migration")
+@looking_task("allow CNI migration", retries=4)
 async def allow_cni_migration(run: RunningMigration) -> StepOutcome:
     """Leave the Cluster labelled for the change."""
     return await perform(run, "allow CNI migration", cilium.allow_cni_migration)
 
 
-@step_task("switch CNI")
+@looking_task("switch CNI", retries=4)
 async def switch_cni(run: RunningMigration) -> StepOutcome:
     """Leave the Cluster's spec on Cilium."""
 

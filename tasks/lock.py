@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 
 from clusters.lock import RENEW_SECONDS, acquire_lock, release_lock, renew_lock
 from clusters.seed import open_cluster
-from migration.errors import LockLost, Transient
+from migration.errors import LockLost, MigrationError, Transient
 from migration.models import ClusterRef
 
 
@@ -43,8 +43,8 @@ async def _renew(cluster: ClusterRef, holder: str) -> None:
         try:
             async with open_cluster(cluster, logger.info) as opened:
                 await renew_lock(opened.api, holder)
-        except Transient as error:
-            logger.warning("the lock could not be renewed yet: %s", error)
         except LockLost as error:
             logger.error("%s", error)
             return
+        except MigrationError as error:  # refused once is not lost: the lease tells, at the next step at the latest
+            logger.warning("the lock could not be renewed yet: %s", error)

@@ -6,12 +6,15 @@ from datetime import timedelta
 
 from clusters.steps import pods
 from migration.models import RunningMigration, StepOutcome
-from tasks.policy import perform, step_task
+from tasks.policy import looking_task, perform
 
 
-@step_task("restart pods")
+@looking_task("restart pods", retries=4)
 async def restart_pods(run: RunningMigration) -> StepOutcome:
-    """Leave every pod of the pod network restarted onto the new CNI."""
+    """Leave every pod of the pod network restarted onto the new CNI.
+
+    Never skipped: pods come and go, and the run after a failed verification has to restart those that it named.
+    """
     options, deadline = run.request.pods, timedelta(minutes=run.request.deadlines.restart)
     return await perform(
         run, "restart pods", lambda opened: pods.restart_pods(opened, run.id, options, deadline=deadline)

@@ -96,8 +96,9 @@ async def perform(
             finished_at=datetime.now(UTC),
             outage=result.outage,
             outage_seconds=round(result.outage_seconds, 2),
+            mixed_seconds=round(result.mixed_seconds, 2),
             findings=result.findings,
         )
         await record_step(opened, run.id, outcome)
-    logger.info("%s: %s: %s", run.cluster.name, outcome.status, outcome.summary)
+    logger.info("%s: %s: %s, %s", run.cluster.name, step, outcome.status, outcome.summary)
     return outcome

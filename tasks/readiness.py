@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 from prefect.logging import get_run_logger
 
 from clusters.seed import open_cluster
 from clusters.steps.survey import survey
 from migration import readiness
 from migration.errors import PreflightFailed
-from migration.models import Finding, Frozen, MigrationRequest
+from migration.models import Finding, Frozen, MigrationRequest, Severity
 from tasks.policy import looking_task
+
+_LEVELS: Final = {Severity.BLOCKER: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
 
 
 class Readiness(Frozen):
@@ -29,7 +34,7 @@ async def check_readiness(request: MigrationRequest) -> Readiness:
         return Readiness(findings=(), nothing_to_do=reason)
     findings = readiness.findings(found, request)
     for finding in findings:
-        logger.info("%s: %s", finding.severity, finding)
+        logger.log(_LEVELS[finding.severity], "%s: %s", finding.severity, finding)
     if blockers := readiness.blockers(findings, request.accept):
         raise PreflightFailed(str(request.cluster), blockers)
     return Readiness(findings=findings)

@@ -36,6 +36,7 @@ async def report_migration(run: RunningMigration, findings: tuple[Finding, ...])
         steps=migration.steps,
         outage=merge_outages(migration.steps),
         outage_seconds=round(sum(step.outage_seconds for step in migration.steps), 2),
+        mixed_seconds=round(sum(step.mixed_seconds for step in migration.steps), 2),
         findings=(*findings, *(finding for step in migration.steps for finding in step.findings)),
     )
     await _publish(report)
@@ -61,6 +62,7 @@ async def report_nothing_to_do(request: MigrationRequest, reason: str) -> Migrat
         steps=(),
         outage=(),
         outage_seconds=0.0,
+        mixed_seconds=0.0,
         findings=(),
     )
     await _publish(report)
@@ -69,8 +71,10 @@ async def report_nothing_to_do(request: MigrationRequest, reason: str) -> Migrat
 
 async def _publish(report: MigrationReport) -> None:
     get_run_logger().info("%s", report.message)
+    # A look that found nothing to do must not take the place of the report on the migration.
+    kind = "report" if report.outcome == "migrated" else "check"
     await acreate_markdown_artifact(
         to_markdown(report),
-        key=f"migration-report-{report.cluster.name}",
+        key=f"migration-{kind}-{report.cluster.name}",
         description=f"{report.cluster}: {report.outcome}",
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from clusters import narrowing
 from clusters.backups import load_backup, portable, store_backup
@@ -15,7 +16,9 @@ from clusters.watching import Live, watching
 from migration.errors import AlreadyExists, Forbidden, NotFound, OperatorActionNeeded, Rejected, Unreachable
 from migration.journal import Migration
 from migration.models import Pod
-from migration.restart import is_bare, needs_network
+from migration.restart import is_bare
+
+T = TypeVar("T")
 
 BACKUP = "bare-pods"
 # The token volume that the API server adds to every pod; it adds a new one.
@@ -24,9 +27,7 @@ TOKEN_VOLUME_PREFIX = "kube-api-access-"  # noqa: S105 - a volume's name
 
 async def remember_bare_pods(opened: OpenedCluster, migration_id: str, pods: Iterable[Pod]) -> None:
     """Leave these pods in the migration's backup and list of debts, so that every later run can make them anew."""
-    migration = await read_migration(opened.api, migration_id)
-    stored = migration.backup(BACKUP)
-    known = {_key(item): item for item in await load_backup(opened.api, stored)} if stored else {}
+    known = await _backup(opened, await read_migration(opened.api, migration_id))
     owed: dict[str, str] = {}
     for pod in pods:
         found = await opened.api.find(PODS, pod.name, namespace=pod.namespace)
@@ -44,44 +45,51 @@ async def remember_bare_pods(opened: OpenedCluster, migration_id: str, pods: Ite
 
 
 async def remember_all_bare_pods(opened: OpenedCluster, migration_id: str, pods: Iterable[Pod]) -> None:
-    """Remember every bare pod of the pod network that would be lost with its node."""
-    await remember_bare_pods(
-        opened, migration_id, [pod for pod in pods if is_bare(pod) and needs_network(pod) and not pod.deleting]
-    )
+    """Remember every bare pod that would be lost with its node, those on the host's network too."""
+    lost = [pod for pod in pods if is_bare(pod) and not pod.finished and not pod.deleting]
+    await remember_bare_pods(opened, migration_id, lost)
 
 
 async def restore_bare_pods(opened: OpenedCluster, migration_id: str, *, deadline: timedelta) -> int:
-    """Leave every owed pod made anew, and nothing owed; returns how many were made. One that is there stays."""
+    """Leave every owed pod that is gone made anew; returns how many were made. One that is there stays as it is.
+
+    Each pod for itself: one that can't be made, or doesn't end, keeps no other away. Raises the first such failure in
+    the end. A pod that still is what it was stays owed, for a drain may yet take it.
+    """
     migration = await read_migration(opened.api, migration_id)
     owed = dict(migration.bare_pods)
     if not owed:
         return 0
-    missing = [key for key in sorted(owed) if not await _is_there(opened, key, deadline)]
-    made = sum([await _make(opened, migration_id, body) for body in await _bodies(opened, migration, missing)])
+    uids = dict(zip(owed, await _each(_uid_of(opened, key, deadline) for key in owed), strict=True))
+    missing = [key for key, uid in uids.items() if uid == ""]
+    backup = await _backup(opened, migration) if missing else {}
+    made = dict(zip(missing, await _each(_make(opened, migration_id, key, backup) for key in missing), strict=True))
+    settled = {key for key, uid in uids.items() if isinstance(uid, str) and uid not in ("", owed[key])}
+    settled |= {key for key, result in made.items() if isinstance(result, bool)}
 
     def settle(found: Migration) -> Migration:
         # What somebody removes from now on is not this migration's to bring back.
-        left = {key: uid for key, uid in found.bare_pods.items() if owed.get(key) != uid}
+        left = {key: uid for key, uid in found.bare_pods.items() if key not in settled or owed[key] != uid}
         return found.model_copy(update={"bare_pods": left})
 
     await change_migration(opened.api, migration_id, settle)
-    return made
+    for result in (*uids.values(), *made.values()):
+        if isinstance(result, BaseException):
+            raise result
+    return sum(result is True for result in made.values())
 
 
-async def _bodies(opened: OpenedCluster, migration: Migration, keys: list[str]) -> list[dict[str, Any]]:
+async def _each(tasks: Iterable[Coroutine[Any, Any, T]]) -> list[T | BaseException]:
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _backup(opened: OpenedCluster, migration: Migration) -> dict[str, dict[str, Any]]:
     stored = migration.backup(BACKUP)
-    if not keys:
-        return []
-    backup = {_key(item): item for item in await load_backup(opened.api, stored)} if stored else {}
-    if lost := [key for key in keys if key not in backup]:
-        raise OperatorActionNeeded(
-            f"pods {', '.join(lost)} were taken down and are in no backup: make them anew by hand, then start again"
-        )
-    return [backup[key] for key in keys]
+    return {_key(item): item for item in await load_backup(opened.api, stored)} if stored else {}
 
 
-async def _is_there(opened: OpenedCluster, key: str, deadline: timedelta) -> bool:
-    """Tell whether there is a pod of this name, once one that is being deleted has ended."""
+async def _uid_of(opened: OpenedCluster, key: str, deadline: timedelta) -> str:
+    """Return the uid of the pod of this name, once one that is being deleted has ended; empty if there is none."""
     namespace, name = key.split("/", 1)
     live = Live(opened.api, PODS, narrowing.pod, namespace=namespace, fields=f"metadata.name={name}")
 
@@ -90,11 +98,17 @@ async def _is_there(opened: OpenedCluster, key: str, deadline: timedelta) -> boo
 
     async with watching(live) as view:
         await view.until(ending, what=f"pod {namespace}/{name} to end", deadline=deadline, tell=opened.tell)
-        return bool(live.objects)
+        return next((pod.uid for pod in live.values()), "")
 
 
-async def _make(opened: OpenedCluster, migration_id: str, body: Mapping[str, Any]) -> bool:
-    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+async def _make(opened: OpenedCluster, migration_id: str, key: str, backup: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Make a pod anew; False if it is there by now or its namespace is gone."""
+    namespace, name = key.split("/", 1)
+    body = backup.get(key)
+    if body is None:
+        raise OperatorActionNeeded(
+            f"pod {key} was taken down and is in no backup: make it anew by hand, then start again"
+        )
     try:
         await opened.api.create(PODS, body, namespace=namespace)
     except AlreadyExists:

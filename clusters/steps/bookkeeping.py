@@ -9,19 +9,25 @@ from clusters.journal import change_journal, change_migration, read_journal, rea
 from clusters.seed import UNSAFE_CNI_MIGRATION, OpenedCluster
 from clusters.steps.result import StepResult, already, changed
 from migration.errors import OperatorActionNeeded
+from migration.facts import ClusterFacts
 from migration.journal import Journal, Migration
-from migration.models import MigrationRequest, StepOutcome
+from migration.models import CniType, MigrationRequest, StepOutcome
+from migration.readiness import NOT_ON_CANAL
 from migration.versions import DEFAULT_TUNNEL_PORT
 
 
 async def begin_migration(opened: OpenedCluster, request: MigrationRequest) -> Migration | None:
     """Return the cluster's open migration to the desired CNI, begun now unless an earlier run did.
 
-    None if another run has finished it since this one looked. Raises OperatorActionNeeded if another migration is open.
+    None if another run has finished it since this one looked. Raises OperatorActionNeeded if another migration is open,
+    or if the cluster is no longer what the readiness check saw: this is asked again under the lock.
     """
-    cluster = await opened.seed.cluster(opened.ref.name)
-    if cluster.cni == request.desired_cni and (await read_journal(opened.api)).open_migration() is None:
-        return None
+    cluster, journal = await opened.seed.cluster(opened.ref.name), await read_journal(opened.api)
+    if journal.open_migration() is None:
+        last = journal.last_finished()
+        if last is not None and cluster.cni == request.desired_cni == last.desired_cni:
+            return None
+        _require_canal(cluster, request)
     fresh = Migration(
         id=f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}",
         started_at=datetime.now(UTC),
@@ -47,6 +53,15 @@ async def begin_migration(opened: OpenedCluster, request: MigrationRequest) -> M
             "finish it first, with that version"
         )
     return migration
+
+
+def _require_canal(cluster: ClusterFacts, request: MigrationRequest) -> None:
+    accepted = cluster.cni == request.desired_cni and NOT_ON_CANAL in request.accept
+    if cluster.cni.type is not CniType.CANAL and not accepted:
+        raise OperatorActionNeeded(
+            f"Cluster {cluster.name} runs {cluster.cni} by now: another run or a person changed it while this run "
+            "waited. Nothing was changed by this run"
+        )
 
 
 async def record_step(opened: OpenedCluster, migration_id: str, outcome: StepOutcome) -> None:

@@ -24,7 +24,8 @@ async def remove_canal(
     cluster = await opened.seed.cluster(opened.ref.name)
     if cluster.cni.type is not CniType.CILIUM:
         raise OperatorActionNeeded(
-            f"Cluster {cluster.name} is on {cluster.cni}: Canal is not removed while it is the cluster's CNI"
+            f"Cluster {cluster.name} is on {cluster.cni}: Canal is not removed while it is the cluster's CNI. "
+            "Somebody changed it back: start the flow again to switch it to Cilium, or leave it as it is"
         )
     await secure_backups(opened, migration_id, refresh=remove_crds)
     removed = 0

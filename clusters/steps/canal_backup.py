@@ -10,7 +10,7 @@ from clusters.journal import change_migration, read_migration
 from clusters.kinds import CUSTOM_RESOURCE_DEFINITIONS, DAEMON_SETS
 from clusters.seed import OpenedCluster
 from clusters.steps.canal_inventory import CALICO_GROUPS, CANAL_LABEL, calico_objects, canal_objects, place_of
-from clusters.steps.result import StepResult, already, changed
+from clusters.steps.result import StepResult, already, recorded
 from migration.errors import OperatorActionNeeded
 from migration.journal import Migration
 
@@ -25,7 +25,7 @@ async def back_up_canal(opened: OpenedCluster, migration_id: str) -> StepResult:
         return already("the backups were taken before")
     canal = await _take(opened, migration_id, CANAL, await canal_objects(opened.api))
     calico = await _take(opened, migration_id, CALICO, await calico_objects(opened.api))
-    return changed(f"{canal} objects of Canal and {calico} Calico resources backed up and compared")
+    return recorded(f"{canal} objects of Canal and {calico} Calico resources backed up and compared")
 
 
 async def secure_backups(opened: OpenedCluster, migration_id: str, *, refresh: bool) -> None:

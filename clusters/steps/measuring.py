@@ -13,9 +13,12 @@ from migration.models import Pod
 from migration.outage import OutageMeter
 from migration.restart import CANAL_WORKLOADS, is_bare, needs_network
 
+# They come with Cilium: nobody used them before.
+HUBBLE_WORKLOADS = (("k8s-app", "hubble-relay"), ("k8s-app", "hubble-ui"))
+
 
 def ready_by_workload(pods: Iterable[Pod]) -> dict[str, int]:
-    """Return the ready pods per workload on the pod network; bare pods, Jobs and Canal's own don't count."""
+    """Return the ready pods per workload on the pod network; bare pods, Jobs and the CNIs' own don't count."""
     counted = (
         pod.workload
         for pod in pods
@@ -48,4 +51,6 @@ async def _observe(view: View, pods: Live[Pod], meter: OutageMeter) -> None:
 def _is_lasting(pod: Pod) -> bool:
     if pod.owner is not None and pod.owner.kind == "Job":
         return False
-    return pod.namespace != "kube-system" or not any(pod.has_label(*label) for label in CANAL_WORKLOADS)
+    if pod.namespace != "kube-system":
+        return True
+    return not any(pod.has_label(*label) for label in (*CANAL_WORKLOADS, *HUBBLE_WORKLOADS))

@@ -6,6 +6,7 @@ Source: docs/platform.md 5.3 and 6.4.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine, Iterable, Mapping
 from datetime import timedelta
@@ -19,13 +20,22 @@ from clusters.steps.measuring import measuring_outage, ready_by_workload
 from clusters.steps.result import StepResult
 from clusters.steps.survey import list_cilium_endpoints, webhook_backends
 from clusters.watching import Live, View, watching, with_faults
-from migration.errors import Conflict, DeadlineExceeded, NotFound, OperatorActionNeeded, Throttled, Transient
+from migration.errors import (
+    Conflict,
+    DeadlineExceeded,
+    MigrationError,
+    NotFound,
+    OperatorActionNeeded,
+    Throttled,
+    Transient,
+)
 from migration.models import Finding, Pod, RestartOptions, RestartStrategy, Severity, StepStatus
 from migration.restart import RestartPlan, Wave, is_bare, plan_restart
 
 PASSES: Final = 3
 """Pods may be born onto the old CNI while others are restarted; after this many rounds the verification decides."""
 STUCK_AFTER_GRACE_SECONDS: Final = 60.0
+STUCK_LOOK_SECONDS: Final = 5.0
 RECOVERY: Final = timedelta(minutes=10)
 """How long a step waits for workloads to be ready again before it leaves the judgement to the verification."""
 STEADY: Final = timedelta(minutes=2)
@@ -33,6 +43,7 @@ STEADY: Final = timedelta(minutes=2)
 QUIET_SECONDS: Final = (1.0, 5.0)
 """For how long the pods without a CiliumEndpoint must stay the same, at first and in later rounds, until they count as
 not on Cilium: an agent writes an endpoint at its own pace, after the pod has its address."""
+RESTORE_PATIENCE: Final = timedelta(minutes=1)
 EVICTION_PAUSE_SECONDS: Final = 5.0
 EVICTIONS_ASKED_PER_SECOND: Final = 20.0
 CONFLICT_TRIES: Final = 4
@@ -55,6 +66,7 @@ async def restart_pods(
         restart.summary(),
         outage=meter.outages(),
         outage_seconds=meter.seconds(),
+        mixed_seconds=restart.mixed_seconds,
         findings=tuple(restart.findings),
     )
 
@@ -82,6 +94,7 @@ class _Restart:
         self._blocked = 0
         self._evicted_at: dict[str, float] = {}
         self.findings: list[Finding] = []
+        self.mixed_seconds = 0.0
 
     async def run(self) -> None:
         await self._await_jobs()
@@ -93,10 +106,22 @@ class _Restart:
             if not plan.count:
                 break
             await self._secure_bare_pods(plan)
-            for wave in plan.waves:
-                await self._restart_wave(wave)
+            await self._restart_waves(plan)
         await restore_bare_pods(self._opened, self._migration_id, deadline=self._left())
         await self._recover(self._expected, bound=min(RECOVERY, self._left()))
+
+    async def _restart_waves(self, plan: RestartPlan) -> None:
+        started = time.monotonic()
+        try:
+            for wave in plan.waves:
+                await self._restart_wave(wave)
+        except MigrationError:
+            # What was taken down would be away until somebody starts the flow again.
+            with contextlib.suppress(MigrationError):
+                await restore_bare_pods(self._opened, self._migration_id, deadline=RESTORE_PATIENCE)
+            raise
+        finally:
+            self.mixed_seconds += time.monotonic() - started
 
     def summary(self) -> str:
         if not self.restarted:
@@ -261,7 +286,11 @@ class _Restart:
 
         before = set(self._given_up)
         await self._view.until(
-            remaining, what="restarted pods to end", deadline=self._left(), tell=self._opened.tell, rejudge_seconds=5.0
+            remaining,
+            what="restarted pods to end",
+            deadline=self._left(),
+            tell=self._opened.tell,
+            rejudge_seconds=STUCK_LOOK_SECONDS,
         )
         await self._handle_stuck([pod for pod in group if pod.uid in self._given_up - before])
 

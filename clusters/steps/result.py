@@ -15,6 +15,7 @@ class StepResult:
     summary: str
     outage: tuple[WorkloadOutage, ...] = ()
     outage_seconds: float = 0.0
+    mixed_seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
 
 
@@ -26,6 +27,11 @@ def changed(summary: str) -> StepResult:
 def already(summary: str) -> StepResult:
     """The step found everything done."""
     return StepResult(StepStatus.ALREADY, summary)
+
+
+def recorded(summary: str) -> StepResult:
+    """The step noted something down, and changed nothing else."""
+    return StepResult(StepStatus.RECORDED, summary)
 
 
 def confirmed(summary: str) -> StepResult:

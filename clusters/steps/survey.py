@@ -29,9 +29,10 @@ from clusters.steps.canal_inventory import calico_policies
 from migration.errors import Expired
 from migration.facts import ClusterSurvey, MachineDeploymentFacts, NodeFacts
 from migration.models import Pod
-from migration.restart import is_bare, needs_network
+from migration.restart import is_bare
 from migration.verification import Baseline
 
+LIST_ATTEMPTS: Final = 4
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 
 # What the runbook does, as (verb, API group, resource, namespace); see docs/platform.md 8.
@@ -110,11 +111,15 @@ async def survey(opened: OpenedCluster) -> ClusterSurvey:
 
 async def list_pods(api: KubeApi) -> list[Pod]:
     """Return all pods. Read in pages and narrowed at once: 10,000 pods fit into a few dozen megabytes."""
-    while True:
+    for attempt in range(LIST_ATTEMPTS):
         try:
             return [narrowing.pod(item) async for items, _ in api.pages(PODS) for item in items]
         except Expired:
-            continue  # the list took longer than the API server keeps its state: start over
+            # The list took longer than the API server keeps its state: start over.
+            if attempt == LIST_ATTEMPTS - 1:
+                raise
+            await asyncio.sleep(attempt)
+    raise AssertionError("unreachable")
 
 
 async def list_cilium_endpoints(api: KubeApi) -> dict[str, frozenset[str]]:
@@ -141,12 +146,12 @@ async def observe_baseline(api: KubeApi) -> Baseline:
     workloads: list[Any] = []
     for kind, name in ((DEPLOYMENTS, "Deployment"), (STATEFUL_SETS, "StatefulSet"), (DAEMON_SETS, "DaemonSet")):
         workloads += [narrowing.workload(item, name) for item in await api.list(kind) if not _is_of_a_cni(item)]
-    bare = [pod for pod in await list_pods(api) if is_bare(pod) and not pod.host_network]
+    bare = [pod for pod in await list_pods(api) if is_bare(pod)]
     return Baseline(
         ready_pods={found.workload: found.ready for found in workloads},
         desired_pods={found.workload: found.desired for found in workloads},
         services=await _ready_endpoints(api),
-        bare_pods=tuple(sorted(pod.key for pod in bare if needs_network(pod) and pod.ready)),
+        bare_pods=tuple(sorted(pod.key for pod in bare if not pod.finished and pod.ready)),
         ended_pods=tuple(sorted(pod.key for pod in bare if pod.phase == "Succeeded")),
     )
 

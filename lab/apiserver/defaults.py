@@ -39,7 +39,7 @@ def first_status(kind: str, found: Object) -> Object | None:
         return {"phase": "Pending"}
     if kind == "Service":
         return {"loadBalancer": {}}
-    return {} if kind in _FILLERS else None
+    return {} if kind in _FILLERS and kind != "Node" else None
 
 
 def _pod_spec(spec: Object) -> None:
@@ -195,7 +195,7 @@ def _network_policy(_: Object, spec: Object) -> None:
 
 
 def _leave(_: Object, __: Object) -> None:
-    """Only counted among the kinds whose status starts empty."""
+    """Nothing to fill in but an empty spec, which these kinds always have."""
 
 
 _FILLERS: dict[str, Callable[[Object, Object], None]] = {
@@ -210,6 +210,7 @@ _FILLERS: dict[str, Callable[[Object, Object], None]] = {
     "Namespace": _namespace,
     "NetworkPolicy": _network_policy,
     "PodDisruptionBudget": _leave,
+    "Node": _leave,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lab.apiserver.decoding import decoded_message
 from lab.apiserver.metadata import after, wrong_uid
 from lab.apiserver.problems import bad_request, conflict
 from lab.objects import Object
@@ -30,15 +31,19 @@ class DeleteOptions:
 
     @staticmethod
     def from_body(body: Object) -> DeleteOptions:
-        """Return the options of a request's body; 400 for an unknown propagationPolicy."""
+        """Return the options of a request's body; 400 for what is of a wrong type or out of range."""
+        body = decoded_message("DeleteOptions", body)
         preconditions = body.get("preconditions") or {}
         propagation = body.get("propagationPolicy") or ""
         if body.get("orphanDependents") is not None and not propagation:
             propagation = "Orphan" if body["orphanDependents"] else "Background"
         if propagation not in ("", "Background", "Foreground", "Orphan"):
             raise bad_request(f'invalid DeleteOptions: propagationPolicy: Unsupported value: "{propagation}"')
+        grace = body.get("gracePeriodSeconds")
+        if grace is not None and grace < 0:
+            raise bad_request(f"invalid DeleteOptions: gracePeriodSeconds: Invalid value: {grace}: is negative")
         return DeleteOptions(
-            grace_period_seconds=body.get("gracePeriodSeconds"),
+            grace_period_seconds=grace,
             uid=preconditions.get("uid") or "",
             resource_version=preconditions.get("resourceVersion") or "",
             propagation=propagation,

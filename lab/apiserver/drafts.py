@@ -8,7 +8,7 @@ from __future__ import annotations
 from lab.apiserver.catalog import Definition, definition_name
 from lab.apiserver.defaults import apply_builtin_defaults, first_status, tolerate_node_trouble
 from lab.apiserver.patch import copied
-from lab.apiserver.problems import Violation, bad_request
+from lab.apiserver.problems import Violation, bad_request, invalid
 from lab.apiserver.schema import apply_defaults, schema_violations
 from lab.apiserver.validation import metadata_violations, pod_update_violations, pod_violations, workload_violations
 from lab.objects import Object
@@ -70,6 +70,14 @@ def with_defaults(definition: Definition, old: Object | None, new: Object, subre
 
 def _has_new_content(old: Object, new: Object) -> bool:
     return any(new.get(key) is not old.get(key) for key in new if key != "metadata")
+
+
+def refuse_wrong_types(definition: Definition, new: Object) -> None:
+    """Raise the 422 of a custom resource whose fields have other types than its schema's: hooks rely on them."""
+    if definition.resource.custom and definition.schema:
+        wrong = [v for v in schema_violations(new, definition.schema) if v.reason == "FieldValueTypeInvalid"]
+        if wrong:
+            raise invalid(definition.resource, new["metadata"].get("name", ""), wrong)
 
 
 def violations_in(definition: Definition, old: Object | None, new: Object, subresource: str) -> list[Violation]:

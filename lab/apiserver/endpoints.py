@@ -10,6 +10,7 @@ from lab.apiserver.access import Access
 from lab.apiserver.admission import Caller
 from lab.apiserver.binding import bind, node_of
 from lab.apiserver.catalog import Definition
+from lab.apiserver.decoding import decoded, decoded_message
 from lab.apiserver.deletion import DeleteOptions
 from lab.apiserver.discovery import REVIEWS
 from lab.apiserver.eviction import evict
@@ -20,7 +21,7 @@ from lab.apiserver.patching import patch_action
 from lab.apiserver.problems import bad_request, method_not_allowed, no_such_path
 from lab.apiserver.registry import Registry
 from lab.apiserver.rendering import Rendering, form_of
-from lab.apiserver.routes import Route
+from lab.apiserver.routes import Route, seconds_in
 from lab.apiserver.scaling import scale_of, scaled
 from lab.apiserver.selectors import Selection, select
 from lab.apiserver.store import Stored
@@ -123,14 +124,14 @@ class Endpoints:
     async def _create(self, asked: Asked) -> Answer:
         if asked.route.name:
             raise method_not_allowed()
-        body = _an_object(await asked.exchange.content())
+        body = decoded(asked.resource, _an_object(await asked.exchange.content()))
         return asked.one(
             self._registry.create(asked.resource, body, by=asked.by, namespace=asked.route.namespace), status=201
         )
 
     async def _update(self, asked: Asked) -> Answer:
         route = asked.route
-        body = _an_object(await asked.exchange.content())
+        body = decoded(asked.resource, _an_object(await asked.exchange.content()))
         stored = self._registry.update(
             asked.resource,
             body,
@@ -143,16 +144,21 @@ class Endpoints:
 
     async def _patch(self, asked: Asked) -> Answer:
         resource, route = asked.resource, asked.route
-        content, media_type = await asked.exchange.content(), asked.exchange.media_type
+        content, media_type = await asked.exchange.content(required=True), asked.exchange.media_type
         act = patch_action(resource, media_type, content)
         key = f"{route.namespace}/{route.name}"
         if media_type == APPLY_PATCH and key not in self._registry.shelf(resource).objects:
+            content = decoded(resource, content)
             content.setdefault("metadata", {}).setdefault("name", route.name)
             return asked.one(
                 self._registry.create(resource, content, by=asked.by, namespace=route.namespace), status=201
             )
+
+        def patched(found: Object) -> Object:
+            return decoded(resource, act(found), held=found)
+
         stored = self._registry.change(
-            resource, route.name, act, by=asked.by, namespace=route.namespace, subresource=route.subresource
+            resource, route.name, patched, by=asked.by, namespace=route.namespace, subresource=route.subresource
         )
         return asked.one(stored)
 
@@ -182,7 +188,8 @@ class Endpoints:
             "SelfSubjectRulesReview": self._access.rules_review,
             "SelfSubjectReview": self._access.self_review,
         }[kind]
-        body = {"kind": kind, "apiVersion": f"{route.group}/{route.version}", **_an_object(await exchange.content())}
+        sent = decoded_message(kind, _an_object(await exchange.content()), version=route.version)
+        body = {"kind": kind, "apiVersion": f"{route.group}/{route.version}", **sent}
         return Answer.of(answer(by.user, body), status=201)
 
     async def _act_on_pod(self, asked: Asked, verb: str) -> Answer:
@@ -190,6 +197,7 @@ class Endpoints:
             raise method_not_allowed()
         route, by = asked.route, asked.by
         body = _an_object(await asked.exchange.content())
+        body = decoded_message("Eviction" if route.subresource == "eviction" else "Binding", body)
         if route.subresource == "eviction":
             wanted = body.get("deleteOptions") or {}
             by = Caller(by.user, dry_run=by.dry_run or bool(wanted.get("dryRun")))
@@ -205,13 +213,14 @@ class Endpoints:
         if verb == "get":
             stored = self._registry.get(resource, route.name, namespace=route.namespace)
             return Answer.of(scale_of(asked.definition, stored.object))
-        content = _an_object(await asked.exchange.content())
+        content = _an_object(await asked.exchange.content(required=True))
         if verb not in ("update", "patch"):
             raise method_not_allowed()
 
         def rescaled(found: Object) -> Object:
             held = scale_of(asked.definition, found)
-            return scaled(asked.definition, found, content if verb == "update" else merge_patch(held, content))
+            scale = content if verb == "update" else merge_patch(held, content)
+            return scaled(asked.definition, found, decoded_message("Scale", scale))
 
         stored = self._registry.change(resource, route.name, rescaled, by=asked.by, namespace=route.namespace)
         return Answer.of(scale_of(asked.definition, stored.object))
@@ -230,15 +239,16 @@ async def _delete_options(asked: Asked) -> tuple[DeleteOptions, Caller]:
     """Return how a DELETE is meant, which may stand in its body or its query, and who asks."""
     exchange, by = asked.exchange, asked.by
     body = {**_an_object(await exchange.content())}
-    grace = exchange.query.get("gracePeriodSeconds", "")
-    if grace.lstrip("-").isdecimal():
-        body.setdefault("gracePeriodSeconds", int(grace))
+    grace = seconds_in(exchange.query, "gracePeriodSeconds")
+    if grace is not None:
+        body.setdefault("gracePeriodSeconds", grace)
     if "propagationPolicy" in exchange.query:
         body.setdefault("propagationPolicy", exchange.query["propagationPolicy"])
     return DeleteOptions.from_body(body), Caller(by.user, dry_run=by.dry_run or bool(body.get("dryRun")))
 
 
 def _page_request(query: dict[str, str]) -> PageRequest:
+    seconds_in(query, "timeoutSeconds")
     try:
         version = int(query.get("resourceVersion") or 0)
         limit = int(query.get("limit") or 0)

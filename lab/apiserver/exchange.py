@@ -46,7 +46,7 @@ class Answer:
 class Exchange:
     """A request that has arrived, and the way back."""
 
-    __slots__ = ("_receive", "_send", "headers", "method", "path", "query")
+    __slots__ = ("_receive", "_send", "headers", "is_streaming", "method", "path", "query")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         self.method: str = scope["method"]
@@ -54,6 +54,8 @@ class Exchange:
         """The path behind the server's prefix."""
         self.query = query_of(scope["query_string"])
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.is_streaming = False
+        """Whether the head of a streamed response has been sent."""
         self._receive = receive
         self._send = send
 
@@ -75,10 +77,12 @@ class Exchange:
             if not message.get("more_body"):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def content(self) -> Any:
-        """Return the parsed body, an empty object if there is none; raises the 400 of one that can't be parsed."""
+    async def content(self, *, required: bool = False) -> Any:
+        """Return the parsed body, an empty object if there is none; 400 if it can't be parsed or is missed."""
         raw = await self.body()
         if not raw:
+            if required:
+                raise bad_request("the body of the request is empty: unexpected end of JSON input")
             return {}
         if self.media_type == protobuf.MEDIA_TYPE:
             return protobuf.decode(raw)
@@ -98,6 +102,7 @@ class Exchange:
     async def begin_stream(self) -> None:
         """Send the head of a response whose length is unknown."""
         headers = [(b"content-type", JSON), (b"cache-control", b"no-cache, private")]
+        self.is_streaming = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def stream(self, body: bytes, *, end: bool = False) -> None:

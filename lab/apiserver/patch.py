@@ -19,6 +19,16 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
+_MALFORMED = (
+    jsonpatch.JsonPatchException,
+    jsonpointer.JsonPointerException,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What jsonpatch raises for operations that are not as RFC 6902 has them."""
+
 
 def copied(value: Any) -> Any:
     """Return a deep copy of JSON, several times faster than `copy.deepcopy`."""
@@ -46,5 +56,5 @@ def json_patch(original: Any, operations: Any) -> Any:
         raise bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     try:
         return jsonpatch.JsonPatch(operations).apply(copied(original))
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, KeyError, TypeError) as error:
+    except _MALFORMED as error:
         raise ApiError(422, f"the server rejected our request due to an error in our request: {error}") from error

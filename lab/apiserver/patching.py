@@ -24,9 +24,16 @@ def patch_action(resource: Resource, media_type: str, patch: Any) -> Callable[[O
     if media_type == MERGE_PATCH or (media_type == APPLY_PATCH and resource.custom):
         return lambda found: merge_patch(found, patch)
     if media_type in (STRATEGIC_MERGE_PATCH, APPLY_PATCH) and not resource.custom:
-        return lambda found: strategic_merge_patch(found, patch)
+        return lambda found: _strategically(found, patch)
     strategic = () if resource.custom else (STRATEGIC_MERGE_PATCH,)
     raise unsupported_media_type((JSON_PATCH, MERGE_PATCH, *strategic, APPLY_PATCH))
+
+
+def _strategically(found: Object, patch: Object) -> Object:
+    try:
+        return strategic_merge_patch(found, patch)  # type: ignore[no-any-return]
+    except (TypeError, AttributeError) as error:
+        raise bad_request(f"error decoding patch: a list or a directive in it is malformed: {error}") from error
 
 
 def _an_object(value: Any) -> Object:

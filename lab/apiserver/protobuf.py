@@ -1,6 +1,6 @@
 """Reads the request bodies that client-go's typed clients send as protobuf, whatever they are told.
 
-kubectl's drain, `auth can-i` and `create namespace` are among them. Answers are JSON, which those clients accept.
+kubectl's drain, `auth can-i`, `create namespace` and `create pdb` are among them. Answers are JSON, which those clients accept.
 Knows the few messages below, by the field numbers of k8s.io/api v0.35, and refuses all others: kubectl sends
 everything that it reads from files as JSON.
 """
@@ -82,6 +82,15 @@ _MESSAGES: dict[str, Message] = {
     },
     "Scale": {**_WITH_METADATA, 2: ("spec", "ScaleSpec")},
     "ScaleSpec": {1: ("replicas", "int")},
+    "PodDisruptionBudget": {**_WITH_METADATA, 2: ("spec", "PodDisruptionBudgetSpec")},
+    "PodDisruptionBudgetSpec": {
+        1: ("minAvailable", "IntOrString"),
+        2: ("selector", "LabelSelector"),
+        3: ("maxUnavailable", "IntOrString"),
+        4: ("unhealthyPodEvictionPolicy", "string"),
+    },
+    "LabelSelector": {1: ("matchLabels", "{string}"), 2: ("matchExpressions", "[LabelSelectorRequirement]")},
+    "LabelSelectorRequirement": {1: ("key", "string"), 2: ("operator", "string"), 3: ("values", "[string]")},
     "SelfSubjectAccessReview": {**_WITH_METADATA, 2: ("spec", "SelfSubjectAccessReviewSpec")},
     "SelfSubjectAccessReviewSpec": {
         1: ("resourceAttributes", "ResourceAttributes"),
@@ -143,6 +152,9 @@ def _value(kind: str, value: Any) -> Any:
         return bytes(value).decode()
     if kind == "bytes":
         return base64.b64encode(value).decode()
+    if kind == "IntOrString":
+        either = dict(_fields(value))  # type (0 for a number), number, text
+        return _value("string", either.get(3, b"")) if either.get(1) else _value("int", either.get(2, 0))
     if kind == "Time":
         seconds = dict(_fields(value)).get(1)
         return after_epoch(seconds) if seconds else ""

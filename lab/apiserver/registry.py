@@ -13,7 +13,7 @@ from typing import Any
 from lab.apiserver.admission import AdmissionRequest, Caller, Hooks, Operation
 from lab.apiserver.catalog import Catalog, Definition, definition_from, established
 from lab.apiserver.deletion import PROTECTED_NAMESPACES, DeleteOptions, check_preconditions, is_gone, marked
-from lab.apiserver.drafts import changed_part, check_type, violations_in, with_defaults
+from lab.apiserver.drafts import changed_part, check_type, refuse_wrong_types, violations_in, with_defaults
 from lab.apiserver.metadata import raise_generation, settle_metadata, start_metadata
 from lab.apiserver.patch import copied
 from lab.apiserver.problems import already_exists, bad_request, forbidden, invalid, no_such_path, not_found
@@ -194,6 +194,7 @@ class Registry:
         new = with_defaults(write.definition, write.old, new, write.subresource)
         refusal: ApiError | None = None
         if self.hooks.any_for(resource):
+            refuse_wrong_types(write.definition, new)
             operation: Operation = "CREATE" if write.old is None else "UPDATE"
             request = AdmissionRequest(
                 operation, resource, write.subresource, write.old, copied(new), write.by.user, write.by.dry_run

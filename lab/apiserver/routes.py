@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from lab.apiserver.problems import bad_request
+
 _SUBRESOURCES_OF_NAMESPACES = frozenset({"status", "finalize"})
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 _TRUE = frozenset({"1", "true", "True", "TRUE", "t", "T"})
@@ -63,6 +65,14 @@ def verb_of(method: str, route: Route, query: dict[str, str]) -> str:
 def query_of(query_string: bytes) -> dict[str, str]:
     """Return the query's parameters, the last of each name."""
     return dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)) if query_string else {}
+
+
+def seconds_in(query: dict[str, str], name: str) -> int | None:
+    """Return a parameter that counts seconds, None if it is not there; 400 if it is no whole number from 0."""
+    text = query.get(name)
+    if text is not None and not (text.isascii() and text.isdecimal()):
+        raise bad_request(f'invalid options: {name}: Invalid value: "{text}": must be a whole number from 0')
+    return None if text is None else int(text)
 
 
 def is_set(query: dict[str, str], name: str) -> bool:

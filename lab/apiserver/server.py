@@ -109,6 +109,11 @@ class ApiServer:
             await stream_watch(exchange, self.registry, asked.rendering, asked.selection)
         except ApiError as error:
             await exchange.answer(Answer.refusal(error))
+        except Exception as error:
+            log.exception("watch of %s failed", exchange.path)
+            if exchange.is_streaming:
+                raise  # uvicorn breaks the connection off, and the client watches anew
+            await exchange.answer(Answer.refusal(ApiError(500, f"Internal error occurred: {error}")))
 
     def _caller(self, exchange: Exchange, route: Route, verb: str) -> Caller:
         """Return who asks, once it is clear that they may."""

@@ -128,10 +128,12 @@ _SELECTED = frozenset({"Deployment", "ReplicaSet", "DaemonSet", "StatefulSet"})
 
 
 def workload_violations(new: Object, old: Object | None) -> list[Violation]:
-    """Return what is wrong with the selector and pod template of an apps/v1 workload."""
+    """Return what is wrong with the selector and pod template of an apps/v1 workload, or the template of a Job."""
+    spec = new.get("spec") or {}
+    if new["kind"] == "Job":
+        return _template_violations(spec.get("template") or {})
     if new["kind"] not in _SELECTED:
         return []
-    spec = new.get("spec") or {}
     selector = spec.get("selector")
     if not selector:
         return [Violation.required("spec.selector")]
@@ -142,6 +144,10 @@ def workload_violations(new: Object, old: Object | None) -> list[Violation]:
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         detail = "`selector` does not match template `labels`"
         return [Violation.invalid("spec.template.metadata.labels", labels, detail)]
-    if not (template.get("spec") or {}).get("containers"):
-        return [Violation.required("spec.template.spec.containers")]
-    return []
+    return _template_violations(template)
+
+
+def _template_violations(template: Object) -> list[Violation]:
+    """Return what is wrong with a workload's pods, of which there is at least one container to be had."""
+    containers = (template.get("spec") or {}).get("containers")
+    return [] if containers else [Violation.required("spec.template.spec.containers")]

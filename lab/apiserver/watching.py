@@ -10,7 +10,7 @@ from lab.apiserver.exchange import Exchange
 from lab.apiserver.problems import Violation, bad_request
 from lab.apiserver.registry import Registry
 from lab.apiserver.rendering import Rendering, error_event
-from lab.apiserver.routes import is_set
+from lab.apiserver.routes import is_set, seconds_in
 from lab.apiserver.selectors import Selection
 from lab.apiserver.store import Recorded, Watch
 from lab.errors import ApiError
@@ -27,7 +27,7 @@ async def stream_watch(exchange: Exchange, registry: Registry, rendering: Render
     _refuse_initial_events(exchange)
     shelf = registry.shelf(rendering.definition.resource)
     version = _version(exchange.query.get("resourceVersion", ""))
-    seconds = _seconds(exchange.query.get("timeoutSeconds", ""))
+    seconds = _seconds(seconds_in(exchange.query, "timeoutSeconds"))
     try:
         watch = shelf.watch(selection, version, registry.store.version)
     except ApiError as error:
@@ -103,7 +103,7 @@ def _version(text: str) -> int | None:
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    if text.isdecimal() and int(text) > 0:
-        return float(text)
+def _seconds(asked: int | None) -> float:
+    if asked:
+        return float(asked)
     return LONGEST_SECONDS * (1 + random.random())  # noqa: S311 - spreads reconnects, nothing secret

@@ -25,9 +25,7 @@ from lab.settings import Delays
 class ClusterNetwork:
     """The pod network that the kubelets of one cluster use, and what is seen of it from outside."""
 
-    def __init__(
-        self, cluster: str, site: Site, clock: Clock, delays: Delays, faults: Faults
-    ) -> None:
+    def __init__(self, cluster: str, site: Site, clock: Clock, delays: Delays, faults: Faults) -> None:
         self.cluster = cluster
         self._nodes = NodeNetworks()
         self._sandboxes = Sandboxes(nodes=self._nodes, mirror=site.mirror)

@@ -119,7 +119,7 @@ class TestRefusals:
             await cluster_for_refusals.migrate(cilium_version="v1.11")
 
     async def test_something_that_is_no_version(self, cluster_for_refusals):
-        with pytest.raises(InvalidRequest, match="'latest' is not a CNI version"):
+        with pytest.raises(PreflightFailed, match=r"version-invalid.*Choose one of 1\.19\.4"):
             await cluster_for_refusals.migrate(cilium_version="latest")
 
     async def test_a_refused_token(self, cluster_for_refusals, connections):

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ def make_run(cluster="hv2c7xk9tl", migration="m1", holder="run-1"):
 
 
 def key(step="back up", version=1, **parameters):
-    return checkpoint_key(step, version)(None, {"run": make_run(), **parameters})
+    context: Any = None
+    return checkpoint_key(step, version)(context, {"run": make_run(), **parameters})
 
 
 def test_a_key_is_cluster_migration_step_and_version():
@@ -60,4 +62,6 @@ def test_each_machine_deployment_has_its_own_checkpoint():
     ],
 )
 def test_only_transient_failures_are_tried_again(error, retried):
-    assert is_transient(None, None, SimpleNamespace(data=error)) is retried
+    state: Any = SimpleNamespace(data=error)
+
+    assert is_transient(None, None, state) is retried

@@ -57,6 +57,7 @@ BLOCKING = [
     ("not-on-canal", {"cluster": make_cluster(cni=CILIUM)}, {}),
     ("version-not-installable", {}, {"cilium_version": "v1.11"}),
     ("version-not-offered", {}, {"cilium_version": "1.99.0"}),
+    ("version-invalid", {}, {"cilium_version": "latest"}),
     ("no-application-definition", {"offered_versions": None}, {}),
     ("tunnel-port-clash", {}, {"tunnel_port": 8472}),
     ("no-nodes", {"nodes": ()}, {}),
@@ -102,6 +103,7 @@ def test_warnings_fire_and_do_not_block(code, seen, asked):
     [
         ("pod-terminating", {"pods": (make_pod(deleting=True),)}),
         ("bare-pod", {"pods": (make_pod(owner=None),)}),
+        ("bare-pod", {"pods": (make_pod(owner=None, host_network=True),)}),
         ("running-job", {"unfinished_jobs": frozenset({"batch/report"})}),
     ],
 )
@@ -116,7 +118,7 @@ def test_news_is_told_and_does_not_block(code, seen):
         ({"nodes": (make_node(owned_by_machine=False),)}, {"rotate_nodes": False}),
         ({"blocked_budgets": ("shop/web",)}, {"rotate_nodes": False}),
         ({"unfinished_jobs": frozenset({"batch/report"})}, {"pods": RestartOptions(jobs=JobChoice.SKIP)}),
-        ({"pods": (make_pod(owner=None, host_network=True),)}, {}),
+        ({"pods": (make_pod(owner=None, host_network=True),)}, {"rotate_nodes": False}),
         ({"pods": (make_pod(owner=Owner(kind="Deployment", name="web")),)}, {}),
         ({"cluster": make_cluster(health=(("machineController", ""),))}, {}),
     ],

@@ -52,6 +52,8 @@ def make_report(**changes):
         "steps": (make_outcome(),),
         "outage": (),
         "outage_seconds": 4.26,
+        "mixed_seconds": 9.0,
+        "mixed_seconds": 61.04,
         "findings": (),
     }
     return MigrationReport(**{**fields, **changes})
@@ -73,7 +75,8 @@ def test_a_report_says_what_was_what_is_and_how_long_it_took():
     assert "| CNI before | canal v3.30 |" in text
     assert "| CNI now | cilium 1.19.4 |" in text
     assert "| Took | 1200.0 s |" in text
-    assert "| Outage | 4.3 s" in text
+    assert "| Pods on both CNIs | 61.0 s" in text
+    assert "| No ready pod | 4.3 s" in text
     assert rows(text, "Steps") == ["| switch CNI | changed | 90.0 | done |"]
 
 
@@ -81,7 +84,9 @@ def test_a_report_of_nothing_has_no_empty_sections():
     text = to_markdown(make_report(steps=(), previous_cni=None, migration_id=None, outcome="nothing to do"))
 
     assert "##" not in text
-    assert "| CNI before | cilium 1.19.4 |" in text
+    assert "CNI before" not in text
+    assert "No ready pod" not in text
+    assert "| CNI now | cilium 1.19.4 |" in text
     assert "| Migration | none |" in text
 
 

@@ -75,6 +75,22 @@ async def test_typed_clients_may_send_protobuf(api):
     assert (created.status_code, created.json()["metadata"]["name"]) == (201, "foo")
 
 
+async def test_a_budget_may_be_sent_as_protobuf(api):
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    # What `kubectl create pdb web --selector=app=web --min-available=50%` sends.
+    selector = field(1, field(1, b"app") + field(2, b"web"))
+    spec = field(1, b"\x08\x01\x10\x00" + field(3, b"50%")) + field(2, selector)
+    budget = field(1, field(1, b"web")) + field(2, spec)
+    body = b"k8s\x00" + field(1, field(1, b"policy/v1") + field(2, b"PodDisruptionBudget")) + field(2, budget)
+    headers = {"content-type": "application/vnd.kubernetes.protobuf"}
+
+    created = await api.post("/apis/policy/v1/namespaces/default/poddisruptionbudgets", content=body, headers=headers)
+
+    assert created.json()["spec"] == {"minAvailable": "50%", "selector": {"matchLabels": {"app": "web"}}}
+
+
 async def test_unknown_paths_are_not_found(api):
     assert (await api.get("/apis/none.example.com/v1/things")).status_code == 404
     assert (await api.get("/nowhere")).status_code == 404

@@ -1,0 +1,203 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from clusters import lock as lock_module
+from clusters.kinds import LEASES
+from clusters.lock import DURATION_SECONDS, acquire_lock, release_lock, renew_lock
+from migration.errors import LockHeld, LockLost, Unauthorized
+from migration.journal import NAME, NAMESPACE
+from tests.clusters.looking import becomes
+
+AT_ONCE = timedelta(0)
+SOON = timedelta(seconds=10)
+PATH = f"/namespaces/{NAMESPACE}/leases"
+
+
+@pytest.fixture
+async def free(api, monkeypatch):
+    """The API of a cluster without a lock."""
+    monkeypatch.setattr(lock_module, "LOOK_SECONDS", 0.05)
+    await remove_lease(api)
+    yield api
+    await remove_lease(api)
+
+
+async def remove_lease(api):
+    if found := await api.find(LEASES, NAME, namespace=NAMESPACE):
+        await api.delete(LEASES, NAME, namespace=NAMESPACE, uid=found["metadata"]["uid"])
+
+
+async def holder_of(api):
+    return (await api.get(LEASES, NAME, namespace=NAMESPACE))["spec"]["holderIdentity"]
+
+
+async def let_expire(api, *, seconds=DURATION_SECONDS + 1):
+    moment = (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    await api.patch(LEASES, NAME, {"spec": {"renewTime": moment}}, namespace=NAMESPACE)
+
+
+def acquire(api, holder, *, deadline=AT_ONCE, told=None):
+    return acquire_lock(api, holder, deadline=deadline, tell=[].append if told is None else told.append)
+
+
+async def test_of_many_only_one_has_the_lock(free):
+    outcomes = await asyncio.gather(*(acquire(free, f"run-{n}") for n in range(6)), return_exceptions=True)
+
+    assert [outcome for outcome in outcomes if outcome is None] == [None]
+    assert all(isinstance(outcome, LockHeld) for outcome in outcomes if outcome is not None)
+
+
+async def test_a_held_lock_names_its_holder_and_what_to_do(free):
+    await acquire(free, "run-1")
+
+    with pytest.raises(LockHeld, match=r"run run-1 has the lock of user cluster .*Nothing was changed.*expires 60 s"):
+        await acquire(free, "run-2")
+    assert await holder_of(free) == "run-1"
+
+
+async def test_whoever_waits_is_told_once_and_gets_it_when_it_is_freed(free):
+    told: list[str] = []
+    await acquire(free, "run-1")
+    waiting = asyncio.create_task(acquire(free, "run-2", deadline=SOON, told=told))
+    await becomes(lambda: told, during=waiting)
+
+    await release_lock(free, "run-1")
+    await waiting
+
+    assert await holder_of(free) == "run-2"
+    assert told == ["waiting for the lock of this cluster: run run-1 has it"]
+
+
+async def test_the_holder_may_ask_again(free):
+    await acquire(free, "run-1")
+    await acquire(free, "run-1")
+
+    assert (await free.get(LEASES, NAME, namespace=NAMESPACE))["spec"]["leaseTransitions"] == 0
+
+
+async def test_the_lock_of_a_dead_run_expires(free):
+    await acquire(free, "run-1")
+    await let_expire(free)
+
+    await acquire(free, "run-2")
+
+    found = await free.get(LEASES, NAME, namespace=NAMESPACE)
+    assert (found["spec"]["holderIdentity"], found["spec"]["leaseTransitions"]) == ("run-2", 1)
+
+
+async def test_a_lock_that_is_about_to_expire_is_still_held(free):
+    await acquire(free, "run-1")
+    await let_expire(free, seconds=DURATION_SECONDS - 5)
+
+    with pytest.raises(LockHeld):
+        await acquire(free, "run-2")
+
+
+async def test_renewal_prolongs_the_lock(free):
+    await acquire(free, "run-1")
+    before = (await free.get(LEASES, NAME, namespace=NAMESPACE))["spec"]
+
+    await renew_lock(free, "run-1")
+
+    after = (await free.get(LEASES, NAME, namespace=NAMESPACE))["spec"]
+    assert after["renewTime"] > before["renewTime"]
+    assert after["acquireTime"] == before["acquireTime"]
+
+
+async def test_a_late_renewal_is_good_as_long_as_nobody_took_the_lock(free):
+    await acquire(free, "run-1")
+    await let_expire(free)
+
+    await renew_lock(free, "run-1")
+
+    with pytest.raises(LockHeld):
+        await acquire(free, "run-2")
+
+
+async def test_a_lock_that_was_taken_over_is_lost(free):
+    await acquire(free, "run-1")
+    await let_expire(free)
+    await acquire(free, "run-2")
+
+    with pytest.raises(LockLost, match="run run-2 holds the lock"):
+        await renew_lock(free, "run-1")
+    assert await holder_of(free) == "run-2"
+
+
+async def test_a_lock_that_another_run_had_meanwhile_is_lost_though_it_is_free_again(free):
+    await acquire(free, "run-1")
+    await let_expire(free)
+    await acquire(free, "run-2")
+    await release_lock(free, "run-2")
+
+    with pytest.raises(LockLost, match="nobody holds the lock"):
+        await renew_lock(free, "run-1")
+    assert await holder_of(free) == ""
+
+
+async def test_a_lease_that_somebody_removed_is_lost(free):
+    await acquire(free, "run-1")
+    await remove_lease(free)
+
+    with pytest.raises(LockLost):
+        await renew_lock(free, "run-1")
+
+
+async def test_nobody_frees_the_lock_of_another(free):
+    await acquire(free, "run-1")
+
+    await release_lock(free, "run-2")
+
+    assert await holder_of(free) == "run-1"
+
+
+async def test_freeing_what_is_not_there_is_no_error(free):
+    await release_lock(free, "run-1")
+
+
+async def test_a_freed_lock_is_free(free):
+    await acquire(free, "run-1")
+    await release_lock(free, "run-1")
+
+    await acquire(free, "run-2")
+
+
+@pytest.mark.parametrize("trouble", ["500", "503", "429", "409", "reset"])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_trouble_with_one_answer_costs_no_lock(free, shared, method, trouble):
+    if method == "PUT":
+        await acquire(free, "run-0")
+        await release_lock(free, "run-0")
+    shared.fault(trouble, method=method, path=PATH)
+
+    await acquire(free, "run-1", deadline=SOON)
+
+    assert await holder_of(free) == "run-1"
+
+
+@pytest.mark.parametrize("trouble", ["500", "429", "409", "reset"])
+async def test_trouble_with_one_renewal_loses_no_lock(free, shared, trouble):
+    await acquire(free, "run-1")
+    shared.fault(trouble, method="PUT", path=PATH)
+
+    await renew_lock(free, "run-1")
+
+    assert await holder_of(free) == "run-1"
+
+
+async def test_a_lost_answer_still_gives_the_lock(free, shared, monkeypatch):
+    monkeypatch.setattr("clusters.api.REQUEST_SECONDS", 0.3)
+    shared.fault("timeout-after", method="POST", path=PATH)
+
+    await acquire(free, "run-1")
+
+    assert await holder_of(free) == "run-1"
+
+
+async def test_refused_credentials_end_the_waiting(free, shared):
+    shared.fault("401", method="POST", path=PATH)
+
+    with pytest.raises(Unauthorized):
+        await acquire(free, "run-1", deadline=SOON)

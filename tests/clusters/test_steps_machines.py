@@ -1,0 +1,168 @@
+import asyncio
+import contextlib
+from datetime import timedelta
+
+import pytest
+
+from clusters.journal import change_migration, read_migration
+from clusters.kinds import MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
+from clusters.steps.canal import remove_canal
+from clusters.steps.machines import FORCE_RESTART, rotatable_machine_deployments, rotate_machine_deployment
+from migration.errors import DeadlineExceeded, OperatorActionNeeded
+from migration.models import StepStatus
+from tests.clusters.conftest import SOON, bare_pod_uid
+from tests.clusters.killing import kill_at
+from tests.clusters.looking import becomes
+
+KEY = "kube-system/workers-1"
+
+
+@pytest.fixture
+async def on_cilium(opened, beside):
+    """An open migration whose Canal is gone: nodes that join now come up with Cilium alone."""
+    await remove_canal(opened, beside.id, remove_crds=False, deadline=SOON)
+    return beside
+
+
+async def rotate(opened, migration, *, deadline=SOON, key=KEY):
+    current = await read_migration(opened.api, migration.id)
+    return await rotate_machine_deployment(opened, current, key, deadline=deadline)
+
+
+async def uids(opened, kind):
+    return {item["metadata"]["uid"] for item in await opened.api.list(kind)}
+
+
+async def machine_deployment(opened):
+    return await opened.api.get(MACHINE_DEPLOYMENTS, "workers-1", namespace="kube-system")
+
+
+async def forced(opened):
+    template = (await machine_deployment(opened))["spec"]["template"]
+    return template["metadata"].get("annotations", {}).get(FORCE_RESTART)
+
+
+async def change(opened, **spec):
+    await opened.api.patch(MACHINE_DEPLOYMENTS, "workers-1", {"spec": spec}, namespace="kube-system")
+
+
+async def test_the_machine_deployments_with_machines_are_rotated(opened):
+    assert await rotatable_machine_deployments(opened) == (KEY,)
+
+    await change(opened, replicas=0)
+
+    assert await rotatable_machine_deployments(opened) == ()
+
+
+async def test_every_node_is_replaced_and_a_repeat_replaces_none(opened, on_cilium):
+    old_machines, old_nodes = await uids(opened, MACHINES), await uids(opened, NODES)
+    bare = await bare_pod_uid(opened.api)
+
+    result = await rotate(opened, on_cilium)
+
+    assert (result.status, result.summary) == (StepStatus.CHANGED, f"2 nodes of {KEY} replaced")
+    assert len(await uids(opened, NODES)) == 2
+    assert old_machines.isdisjoint(await uids(opened, MACHINES))
+    assert old_nodes.isdisjoint(await uids(opened, NODES))
+    assert await bare_pod_uid(opened.api) not in (None, bare)
+
+    new_nodes, value, bare = await uids(opened, NODES), await forced(opened), await bare_pod_uid(opened.api)
+    again = await rotate(opened, on_cilium)
+    assert again.status is StepStatus.ALREADY
+    assert (await uids(opened, NODES), await forced(opened)) == (new_nodes, value)
+    assert await bare_pod_uid(opened.api) == bare
+
+
+KILLS = [
+    ("timeout", {"method": "PUT", "path": "/configmaps/cni-migration$"}),
+    ("timeout-after", {"method": "PUT", "path": "/configmaps/cni-migration$"}),
+    ("timeout", {"method": "PATCH", "path": "/machinedeployments/workers-1$"}),
+    ("timeout-after", {"method": "PATCH", "path": "/machinedeployments/workers-1$"}),
+    ("timeout", {"method": "POST", "path": "/namespaces/shop/pods$"}),
+]
+
+
+@pytest.mark.parametrize(("trouble", "where"), KILLS)
+async def test_a_rotation_that_was_killed_goes_on_with_the_same_rollout(cluster, opened, on_cilium, trouble, where):
+    old_nodes = await uids(opened, NODES)
+    await kill_at(cluster, rotate(opened, on_cilium), trouble, **where)
+    value = await forced(opened)
+
+    await rotate(opened, on_cilium)
+
+    assert old_nodes.isdisjoint(await uids(opened, NODES))
+    assert value in (None, await forced(opened))
+    machine_sets = {item["metadata"]["labels"]["machine-template-hash"] for item in await opened.api.list(MACHINES)}
+    assert len(machine_sets) == 1
+    assert await bare_pod_uid(opened.api) is not None
+
+
+async def test_a_rollout_that_somebody_forced_since_is_not_forced_again(opened, on_cilium):
+    await rotate(opened, on_cilium)
+    newer = str(int(await forced(opened)) + 10**9)
+    await change(opened, template={"metadata": {"annotations": {FORCE_RESTART: newer}}})
+
+    with contextlib.suppress(DeadlineExceeded):
+        await rotate(opened, on_cilium, deadline=timedelta(seconds=0.2))
+
+    assert await forced(opened) == newer
+
+
+async def test_a_machine_deployment_that_is_paused_on_the_way_is_named(cluster, opened, on_cilium):
+    cluster.platform_fault("node-never-joins", subject="workers-1")
+    running = asyncio.create_task(rotate(opened, on_cilium))
+    await becomes(lambda: forced(opened), during=running)
+    await change(opened, paused=True)
+    await becomes(lambda: cluster.was_told("somebody to unpause the rollout"), during=running)
+    cluster.clear_faults()
+    await change(opened, paused=False)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_node_that_never_joins_ends_in_a_deadline_that_says_where_to_look(cluster, opened, on_cilium):
+    before = await uids(opened, NODES)
+    cluster.platform_fault("node-never-joins", subject="workers-1")
+
+    with pytest.raises(DeadlineExceeded, match="the rotation of MachineDeployment kube-system/workers-1") as error:
+        await rotate(opened, on_cilium, deadline=timedelta(seconds=1.5))
+
+    assert "MachineDeployment workers-1: 1 of 2 machines are new, 2 available" in str(error.value)
+    assert "quota, image, a node not Ready" in str(error.value)
+    assert await uids(opened, NODES) == before
+
+
+async def test_bare_pods_come_back_though_a_rotation_missed_its_deadline(cluster, opened, on_cilium):
+    cluster.platform_fault("node-never-joins", subject="workers-1")
+    running = asyncio.create_task(rotate(opened, on_cilium, deadline=timedelta(seconds=1)))
+    await becomes(lambda: forced(opened), during=running)
+    drained = await bare_pod_uid(opened.api)
+    await opened.api.delete(PODS, "debug-shell", namespace="shop", uid=drained, grace_seconds=0)
+
+    with pytest.raises(DeadlineExceeded):
+        await running
+
+    assert await bare_pod_uid(opened.api) not in (None, drained)
+
+
+async def test_a_machine_deployment_that_is_gone_needs_no_rotation(opened, migration):
+    assert (await rotate(opened, migration, key="kube-system/no-such")).status is StepStatus.ALREADY
+
+
+async def test_a_machine_deployment_without_machines_is_left_to_people(opened, migration):
+    await change(opened, paused=True, selector={"matchLabels": {"machine": "somebody-else"}})
+
+    with pytest.raises(OperatorActionNeeded, match="wants machines but has none"):
+        await rotate(opened, migration)
+
+    assert await forced(opened) is None
+
+
+async def test_what_is_old_is_decided_once(opened, on_cilium):
+    old = {KEY: ("no-such-machine",)}
+    recorded = {"old_machines": old, "old_nodes": {KEY: ()}, "restarts": {KEY: "1"}}
+    await change_migration(opened.api, on_cilium.id, lambda found: found.model_copy(update=recorded))
+
+    await rotate(opened, on_cilium)
+
+    assert (await read_migration(opened.api, on_cilium.id)).old_machines == old
