@@ -54,7 +54,8 @@ async def demo(settings: StackSettings, *, console: Console, time_limit_minutes:
     async with running_stack(settings) as stack, asyncio.timeout(time_limit_minutes * 60):
         console.print(f"Started in {time.monotonic() - begun:.0f} s. Prefect UI, while this runs: {stack.ui_url}")
         cluster = stack.cluster_names[0]
-        console.print(f"Migrating user cluster {cluster} from Canal to Cilium.\n")
+        console.print(f"Migrating user cluster {cluster} from Canal to Cilium.")
+        console.print(f"The embedded KKP runs {settings.speed:g} times as fast as life; the flow's own pauses don't.\n")
         status = await _migrate(stack, cluster, console=console)
     console.print(f"\nAll in all: {time.monotonic() - begun:.0f} s")
     return status

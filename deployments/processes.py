@@ -77,6 +77,8 @@ class Nursery:
     async def start(self, name: str, *command: str) -> Child:
         """Start this Python with these arguments, in the directory this process is in."""
         log_file = self.logs / f"{name.replace(' ', '-')}.log"
+        if log_file.exists():  # kept for whoever wants to know why the last start failed
+            log_file.replace(log_file.with_suffix(".previous.log"))
         with log_file.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,

@@ -46,6 +46,9 @@ Prefect UI: {stack.ui_url}
 Migrate a cluster there (Deployments, canal-to-cilium, Run), or from another terminal:
   export PREFECT_API_URL={stack.api_url}
   .venv/bin/prefect deployment run {DEPLOYMENT} -p seed={SEED} -p cluster={stack.cluster_names[0]} --watch
+Its log, with every finding, and its report are on the run's page in the UI, or:
+  .venv/bin/prefect flow-run logs <id of the run>
+  .venv/bin/prefect artifact inspect migration-report-{stack.cluster_names[0]}
 """
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import logging
 import signal
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from lab.control import BadInput, FaultKind, checked_speed, fault_from
@@ -124,12 +127,19 @@ def _welcome(lab: Lab) -> str:
         "Try:",
         f"  kubectl --kubeconfig {seed} get clusters",
         f"  kubectl --kubeconfig {clusters[0]['kubeconfig']} get pods -A",
-        f"  python -m lab outage --cluster {clusters[0]['name']}{_directory_option(lab)}",
-        f"  python -m lab fault add helm-failure --subject cilium --times 2{_directory_option(lab)}",
+        f"  {python_command()} -m lab outage --cluster {clusters[0]['name']}{_directory_option(lab)}",
+        f"  {python_command()} -m lab fault add helm-failure --subject cilium --times 2{_directory_option(lab)}",
         "",
         "Ctrl-C ends it.",
     ]
     return "\n".join(lines)
+
+
+def python_command() -> str:
+    """Return how to call this Python again from here: by its path in this directory, if that is where it is."""
+    with contextlib.suppress(ValueError):
+        return str(Path(sys.executable).relative_to(Path.cwd()))
+    return "python"
 
 
 def _directory_option(lab: Lab) -> str:
@@ -150,7 +160,14 @@ def _outage(options: argparse.Namespace) -> int:
     if options.reset:
         lab.reset_outage(options.cluster)
         return 0
-    return _show(lab.outage(options.cluster))
+    return _show(_rounded(lab.outage(options.cluster)))
+
+
+def _rounded(found: Any) -> Any:
+    """Return the same with seconds to the hundredth; they are real ones, whatever the lab's speed."""
+    if isinstance(found, Mapping):
+        return {key: _rounded(value) for key, value in found.items()}
+    return round(found, 2) if isinstance(found, float) else found
 
 
 def _fault_add(options: argparse.Namespace) -> int:
@@ -161,7 +178,7 @@ def _fault_add(options: argparse.Namespace) -> int:
         given["times"] = None
     fault_from({"kind": kind, "trouble": options.trouble, **given})
     fault_id = RemoteLab(options.directory).add_fault(kind, options.trouble, **given)
-    _say(f"Fault {fault_id} is on; `python -m lab fault clear {fault_id}` switches it off.")
+    _say(f"Fault {fault_id} is on; `{python_command()} -m lab fault clear {fault_id}` switches it off.")
     return 0
 
 

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 FOLLOWED = (NODES, PODS, DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, JOBS, MACHINE_DEPLOYMENTS)
 
 SYSTEM_WORKLOADS: tuple[tuple[Resource, str], ...] = (
-    # What KKP puts in every user cluster with Canal (KKP addons/ and user-cluster-controller-manager/resources).
-    (DAEMON_SETS, "canal"),
+    # What KKP puts in every user cluster with either CNI (KKP addons/ and user-cluster-controller-manager/resources).
     (DAEMON_SETS, "kube-proxy"),
     (DEPLOYMENTS, "coredns"),
     (DEPLOYMENTS, "konnectivity-agent"),
@@ -35,7 +34,14 @@ SYSTEM_WORKLOADS: tuple[tuple[Resource, str], ...] = (
 
 def waiting_for(cluster: str, *, seed: Mirror, user: Mirror) -> list[str]:
     """Return what is not as it is to be, first things first; empty once the cluster is settled."""
-    return [*_health(seed.get(CLUSTERS, cluster)), *_nodes(user), *_workloads(user)] or list(_pods(user))
+    found = seed.get(CLUSTERS, cluster)
+    return [*_health(found), *_nodes(user), *_cni(found, user), *_workloads(user)] or list(_pods(user))
+
+
+def _cni(cluster: Object | None, user: Mirror) -> Iterator[str]:
+    name = (((cluster or {}).get("spec") or {}).get("cniPlugin") or {}).get("type", "canal")
+    if user.get(DAEMON_SETS, name, namespace="kube-system") is None:
+        yield f"DaemonSet kube-system/{name} to be created"
 
 
 def _health(cluster: Object | None) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Reads the request bodies that client-go's typed clients send as protobuf, whatever they are told.
 
-kubectl's drain, `auth can-i`, `create namespace` and `create pdb` are among them. Answers are JSON, which those clients accept.
-Knows the few messages below, by the field numbers of k8s.io/api v0.35, and refuses all others: kubectl sends
-everything that it reads from files as JSON.
+kubectl's drain, `auth can-i`, `create namespace` and `create pdb` are among them. Answers are JSON, which those
+clients accept. Knows the few messages below, by the field numbers of k8s.io/api v0.35, and refuses all others:
+kubectl sends everything that it reads from files as JSON.
 """
 
 from __future__ import annotations
@@ -152,13 +152,16 @@ def _value(kind: str, value: Any) -> Any:
         return bytes(value).decode()
     if kind == "bytes":
         return base64.b64encode(value).decode()
-    if kind == "IntOrString":
-        either = dict(_fields(value))  # type (0 for a number), number, text
-        return _value("string", either.get(3, b"")) if either.get(1) else _value("int", either.get(2, 0))
-    if kind == "Time":
-        seconds = dict(_fields(value)).get(1)
-        return after_epoch(seconds) if seconds else ""
+    if kind in ("IntOrString", "Time"):
+        return _unwrapped(kind, dict(_fields(value)))
     return _message(kind, value)
+
+
+def _unwrapped(kind: str, fields: dict[int, Any]) -> Any:
+    """Return the plain JSON of a message that is no object in JSON: an IntOrString is of type 0 if it is a number."""
+    if kind == "Time":
+        return after_epoch(fields[1]) if fields.get(1) else ""
+    return _value("string", fields.get(3, b"")) if fields.get(1) else _value("int", fields.get(2, 0))
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:

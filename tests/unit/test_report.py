@@ -52,7 +52,6 @@ def make_report(**changes):
         "steps": (make_outcome(),),
         "outage": (),
         "outage_seconds": 4.26,
-        "mixed_seconds": 9.0,
         "mixed_seconds": 61.04,
         "findings": (),
     }

@@ -144,7 +144,8 @@ PATHS = {
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_spec_is_an_object(api, path):
-    for spec in ([], "x", 1):
+    wrong: tuple[object, ...] = ([], "x", 1)
+    for spec in wrong:
         refused(await api.post(path, json={"metadata": {"name": "web"}, "spec": spec}), 400)
 
 
