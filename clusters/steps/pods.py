@@ -40,7 +40,7 @@ RECOVERY: Final = timedelta(minutes=10)
 """How long a step waits for workloads to be ready again before it leaves the judgement to the verification."""
 STEADY: Final = timedelta(minutes=2)
 """How long pods that are restarted one at a time wait for their siblings, which may have been broken before."""
-QUIET_SECONDS: Final = (1.0, 5.0)
+QUIET_SECONDS: Final = (0.5, 5.0)
 """For how long the pods without a CiliumEndpoint must stay the same, at first and in later rounds, until they count as
 not on Cilium: an agent writes an endpoint at its own pace, after the pod has its address."""
 RESTORE_PATIENCE: Final = timedelta(minutes=1)

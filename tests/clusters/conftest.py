@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tenacity import wait_random_exponential
 
+from clusters import api, watching
 from clusters.api import KubeApi
 from clusters.connections import ENVIRONMENT_VARIABLE
 from clusters.kinds import PODS
@@ -123,6 +125,14 @@ class Stock:
         return self._lab
 
 
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that spare a real API server are short: the lab is near, and a thousand times as fast."""
+    monkeypatch.setattr(watching, "RETRY_PAUSES_SECONDS", (0.02, 0.05, 0.2, 0.5))
+    monkeypatch.setattr(watching, "COALESCE_SECONDS", 0.01)
+    monkeypatch.setattr(api, "_backoff", wait_random_exponential(multiplier=0.02, max=0.2))
+
+
 @pytest.fixture(scope="session")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stock]:
     found = Stock(tmp_path_factory.mktemp("clusters"))
@@ -160,8 +170,8 @@ async def shared_opened(shared: LabCluster) -> AsyncIterator[OpenedCluster]:
         yield found
 
 
-@pytest.fixture
-async def api(shared_opened: OpenedCluster) -> KubeApi:
+@pytest.fixture(name="api")
+async def shared_api(shared_opened: OpenedCluster) -> KubeApi:
     return shared_opened.api
 
 

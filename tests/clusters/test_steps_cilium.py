@@ -250,6 +250,10 @@ class TestWait:
 
 
 class TestVerification:
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch):
+        monkeypatch.setattr("clusters.steps.pods.QUIET_SECONDS", (0.1, 0.1))
+
     def verify(self, opened, options=OPTIONS, *, deadline=SOON):
         return verify_pods_on_cilium(opened, options, deadline=deadline)
 

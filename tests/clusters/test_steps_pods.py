@@ -23,7 +23,7 @@ OPTIONS = RestartOptions()
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(pods_module, "QUIET_SECONDS", (0.3, 0.3))
+    monkeypatch.setattr(pods_module, "QUIET_SECONDS", (0.1, 0.1))
     monkeypatch.setattr(pods_module, "EVICTION_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(pods_module, "STUCK_LOOK_SECONDS", 0.2)
 
@@ -89,7 +89,6 @@ async def test_every_pod_moves_and_a_repeat_moves_none(opened, beside):
 
 KILLS = [
     ("timeout", {"method": "GET", "path": "/validatingwebhookconfigurations$"}),
-    ("timeout", {"method": "POST", "path": "/secrets$"}),
     ("timeout-after", {"method": "POST", "path": "/secrets$"}),
     ("timeout-after", {"method": "PUT", "path": "/configmaps/cni-migration$"}),
     ("timeout", {"method": "DELETE", "path": "/pods/konnectivity-agent-"}),
@@ -113,7 +112,14 @@ async def test_a_step_that_was_killed_goes_on_and_restarts_no_pod_twice(cluster,
         await restart(opened, beside)
 
         assert await unmanaged(api) == ()
-        assert history.made_since(before) == Counter(pod.workload for pod in old.values())
+        expected = Counter(pod.workload for pod in old.values())
+
+        async def is_back() -> bool:
+            return history.made_since(before) >= expected
+
+        # The second run knows only the pods that the first one left: a StatefulSet may still be making its last ones.
+        await becomes(is_back)
+        assert history.made_since(before) == expected
     assert await bare_pod_uid(api) not in (None, *old)
     assert (await read_migration(api, beside.id)).bare_pods == {}
 
@@ -167,7 +173,7 @@ async def test_siblings_that_never_get_ready_hold_nothing_up_for_ever(cluster, o
 
 async def test_a_view_that_is_not_up_to_date_is_waited_for(cluster, opened, beside, monkeypatch):
     monkeypatch.setattr("clusters.api.WATCH_SECONDS", 1)
-    monkeypatch.setattr(pods_module, "QUIET_SECONDS", (1.5, 0.3))
+    monkeypatch.setattr(pods_module, "QUIET_SECONDS", (1.5, 0.1))
     old = {pod.uid: pod for pod in await unmanaged(opened.api)}
     async with noting_pods(opened.api) as history:
         before = set(history.pods)
@@ -215,9 +221,7 @@ class TestEviction:
     async def test_a_budget_without_room_stops_the_step_when_patience_ends(self, cluster, opened, beside):
         before = {pod.uid for pod in await unmanaged(opened.api) if pod.workload == "batch/Deployment/reports"}
 
-        with pytest.raises(
-            OperatorActionNeeded, match=r"batch/reports-.* could not be evicted within 0 minutes.*Relax"
-        ):
+        with pytest.raises(OperatorActionNeeded, match=r"pod \S+ could not be evicted within 0 minutes.*Relax"):
             await restart(opened, beside, self.evict(eviction_patience_minutes=0))
 
         assert before <= set(await pod_network_pods(opened.api))

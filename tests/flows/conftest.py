@@ -19,7 +19,7 @@ from flows.canal_to_cilium import canal_to_cilium
 from migration.models import ClusterRef, MigrationReport
 from tests.running_lab import RunningLab, lab_process
 
-CLUSTERS = 24
+CLUSTERS = 20
 
 
 @dataclass(frozen=True)

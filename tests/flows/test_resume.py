@@ -26,15 +26,11 @@ pytestmark = [
 
 KILLED_AT = [
     "back up",
-    "label unsafe-cni-migration added",
     "tunnel port 8473",
-    "Task run 'wait for Cilium",
     "restarting 2 pods: konnectivity-agent",
     "pods: everything else",
-    "pods restarted onto the new CNI",
     "objects of Canal removed",
     "waiting for MachineDeployment",
-    "are as before",
 ]
 
 
