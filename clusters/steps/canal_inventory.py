@@ -20,6 +20,7 @@ from clusters.kinds import (
     SERVICE_ACCOUNTS,
     Kind,
 )
+from migration.errors import OperatorActionNeeded
 
 # KKP 2.31, pkg/controller/seed-controller-manager/addon: every object of an addon carries this label, its pods don't.
 CANAL_LABEL: Final = "kubermatic-addon=canal"
@@ -81,7 +82,13 @@ async def canal_objects(api: KubeApi) -> list[dict[str, Any]]:
 
 async def _instances(api: KubeApi, definition: Mapping[str, Any]) -> list[dict[str, Any]]:
     spec = definition["spec"]
-    version = next((entry["name"] for entry in spec["versions"] if entry.get("storage")), spec["versions"][0]["name"])
+    # Only a served version can be read; the stored one, if it is, needs no conversion.
+    served = [entry for entry in spec["versions"] if entry.get("served", True)]
+    version = next((entry["name"] for entry in served if entry.get("storage")), served[0]["name"] if served else "")
+    if not version:
+        raise OperatorActionNeeded(
+            f"CustomResourceDefinition {definition['metadata']['name']} serves no version: nothing of it can be read"
+        )
     kind = Kind(spec["group"], version, spec["names"]["plural"], namespaced=spec["scope"] == "Namespaced", custom=True)
     api_version = f"{kind.group}/{version}"
     return [portable(item, api_version=api_version, kind=spec["names"]["kind"]) for item in await api.list(kind)]

@@ -70,6 +70,8 @@ _USER_CLUSTER_ACCESS: Final = (
     ("delete", "networking.k8s.io", "networkpolicies", "kube-system"),
     ("delete", "rbac.authorization.k8s.io", "clusterroles", ""),
     ("delete", "rbac.authorization.k8s.io", "clusterrolebindings", ""),
+    ("list", "apiextensions.k8s.io", "customresourcedefinitions", ""),
+    ("watch", "apiextensions.k8s.io", "customresourcedefinitions", ""),
     ("list", "cilium.io", "ciliumendpoints", ""),
     ("watch", "cilium.io", "ciliumnodes", ""),
     ("watch", "apps.kubermatic.k8c.io", "applicationinstallations", "kube-system"),
