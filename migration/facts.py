@@ -96,7 +96,6 @@ class ClusterSurvey:
     blocked_budgets: tuple[str, ...] = ()
     """PodDisruptionBudgets that allow no disruption, as `namespace/name`."""
     calico_policies: tuple[str, ...] = ()
-    flannel_port: int = 8472
     open_migration: Migration | None = None
     """The unfinished migration in the cluster's journal."""
     last_migration: Migration | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from migration.facts import ClusterSurvey
 from migration.models import BarePodChoice, CniType, Finding, JobChoice, MigrationRequest, RestartStrategy, Severity
 from migration.restart import is_bare, needs_network
-from migration.versions import DEFAULT_TUNNEL_PORT, is_installable_cilium, is_version, newest
+from migration.versions import DEFAULT_TUNNEL_PORT, FLANNEL_VXLAN_PORT, is_installable_cilium, is_version, newest
 
 NOT_ON_CANAL = "not-on-canal"
 # A rolling controller-manager, a rotation in progress: codes of findings that an interrupted migration leaves behind.
@@ -135,8 +135,8 @@ def _version(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Findi
         )
 
 
-def _tunnel_port(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding]:
-    if request.tunnel_port == survey.flannel_port:
+def _tunnel_port(_survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding]:
+    if request.tunnel_port == FLANNEL_VXLAN_PORT:
         # cilium/cilium#8990: the agent crashes next to flannel.1 on the same port.
         yield _blocker(
             "tunnel-port-clash",

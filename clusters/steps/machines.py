@@ -35,9 +35,7 @@ class _Machine:
     """A Machine: whose it is, and which node it became."""
 
     uid: str
-    name: str
     node: str
-    deleting: bool
     labels: Mapping[str, str]
 
 
@@ -168,8 +166,6 @@ def _machine(found: Any) -> _Machine:
     metadata = found["metadata"]
     return _Machine(
         uid=metadata["uid"],
-        name=metadata["name"],
         node=((found.get("status") or {}).get("nodeRef") or {}).get("name", ""),
-        deleting="deletionTimestamp" in metadata,
         labels=metadata.get("labels") or {},
     )

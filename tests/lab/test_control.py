@@ -21,6 +21,7 @@ def faultless(running_lab: RunningLab):
     running_lab.remote.clear_faults()
 
 
+@pytest.mark.kubectl
 def test_a_request_fault_meets_the_next_request_only(faultless: RunningLab, kubectl):
     fault_id = faultless.remote.add_fault("request", "403", method="GET", path="/configmaps/shop-settings")
     assert [fault["id"] for fault in faultless.remote.faults()] == [fault_id]
@@ -32,6 +33,7 @@ def test_a_request_fault_meets_the_next_request_only(faultless: RunningLab, kube
     assert faultless.remote.faults() == []
 
 
+@pytest.mark.kubectl
 def test_a_platform_fault_stays_until_it_is_cleared(faultless: RunningLab, kubectl):
     fault_id = faultless.remote.add_fault("platform", "pod-never-ready", subject="shop/cart-*")
     kubectl("rollout", "restart", "deployment/cart", "-n", "shop")
@@ -49,6 +51,7 @@ def test_speed_is_changed_at_run_time(running_lab: RunningLab):
     assert running_lab.remote.set_speed(before)["speed"] == before
 
 
+@pytest.mark.kubectl
 def test_requests_are_counted_by_server(running_lab: RunningLab, seed_kubectl):
     def listed() -> int:
         return int(running_lab.remote.requests()["lab"].get("list clusters.kubermatic.k8c.io", 0))
