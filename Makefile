@@ -13,10 +13,10 @@ DEV     := $(VENV)/.dev-$(KEY)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format bench kubectl locks clean
+.PHONY: help demo up test check format bench kubectl control-plane locks clean
 
 help: ## Tell what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-10s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-13s %s\n' "$$name" "$$what"; done
 
 demo: $(RUNTIME) ## Migrate a cluster of an embedded KKP from Canal to Cilium, watch it, read the report
 	@$(BIN)/python -m deployments.demo $(ARGS)
@@ -24,7 +24,7 @@ demo: $(RUNTIME) ## Migrate a cluster of an embedded KKP from Canal to Cilium, w
 up: $(RUNTIME) ## Leave an embedded KKP and a Prefect server running, with all flows deployed
 	@$(BIN)/python -m deployments.up $(ARGS)
 
-test: $(DEV) ## Run all tests (those that need kubectl are left out without one)
+test: $(DEV) ## Run all tests (those that need kubectl or a real kube-apiserver are left out without one)
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(DEV) ## Formatting, lint, types and import rules
@@ -41,7 +41,10 @@ bench: $(DEV) ## Measure speed and memory, and print the ratios that README tell
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 kubectl: ## Build the pinned kubectl into the user's cache (needs go)
-	@$(PYTHON) tools/kubectl/build.py
+	@$(PYTHON) tools/kubernetes/build.py kubectl
+
+control-plane: ## Build kube-apiserver, its controllers, etcd and kubectl into the user's cache (needs go; once, some minutes)
+	@$(PYTHON) tools/kubernetes/build.py control-plane
 
 locks: ## Compile the requirements locks again (ARGS=--upgrade for newer versions)
 	@PYTHON=$(PYTHON) tools/locks.sh $(ARGS)

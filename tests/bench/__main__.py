@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import large_cluster, restarting
 from tests.bench.measured import table
-from tests.kubectl import MISSING, find_kubectl
+from tests.programs import NO_KUBECTL, find_kubectl
 
 if TYPE_CHECKING:
     from tests.bench.measured import Measured
@@ -26,7 +26,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     kubectl = find_kubectl()
     if kubectl is None:
-        sys.stderr.write(f"bench: {MISSING}\n")
+        sys.stderr.write(f"bench: {NO_KUBECTL}\n")
         return 2
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         lines = measure_all(Path(directory), kubectl.resolve())

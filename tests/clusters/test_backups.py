@@ -8,7 +8,7 @@ from clusters.backups import CHUNK_BYTES, load_backup, portable, store_backup
 from clusters.kinds import CONFIG_MAPS, SECRETS
 from clusters.steps.canal_inventory import calico_objects
 from migration.errors import OperatorActionNeeded
-from tests.kubectl import find_kubectl
+from tests.programs import find_kubectl
 from tests.running_lab import Kubectl
 
 numbers = itertools.count(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kubectl import MISSING, find_kubectl
+from tests.programs import NO_KUBECTL, find_kubectl
 from tests.running_lab import Kubectl, RunningLab, lab_process
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def running_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab
 def kubectl_binary() -> Path:
     """A real kubectl; only tests marked `kubectl` ask for it, and those are left out where there is none."""
     found = find_kubectl()
-    assert found, MISSING
+    assert found, NO_KUBECTL
     return Path(shutil.which(found) or found)
 
 
