@@ -51,6 +51,9 @@ class ControlledLab(Protocol):
     def reset_outage(self, cluster: str | None) -> None:
         """Measure from now on, in one user cluster or in all; raises KeyError for an unknown one."""
 
+    def forget_history(self) -> None:
+        """Make every resourceVersion and continue token that clients hold too old, in all API servers."""
+
     def set_speed(self, speed: float) -> None:
         """Let time pass at this speed from now on."""
 
@@ -68,6 +71,7 @@ def control_app(lab: ControlledLab, *, token: str) -> ASGIApp:
             Route("/requests", _guarded(token, endpoints.requests)),
             Route("/outage", _guarded(token, endpoints.outage)),
             Route("/outage/reset", _guarded(token, endpoints.reset_outage), methods=["POST"]),
+            Route("/history/forget", _guarded(token, endpoints.forget_history), methods=["POST"]),
             Route("/faults", _guarded(token, endpoints.faults)),
             Route("/faults", _guarded(token, endpoints.add_fault), methods=["POST"]),
             Route("/faults", _guarded(token, endpoints.clear_faults), methods=["DELETE"]),
@@ -129,6 +133,10 @@ class _Endpoints:
 
     async def reset_outage(self, request: Request) -> Response:
         self._lab.reset_outage(self._cluster(request))
+        return JSONResponse({})
+
+    async def forget_history(self, _request: Request) -> Response:
+        self._lab.forget_history()
         return JSONResponse({})
 
     async def faults(self, _request: Request) -> Response:

@@ -43,6 +43,10 @@ class RemoteLab:
         """Measure from now on, in one user cluster or in all."""
         self._call("POST", "/lab/outage/reset", cluster=cluster)
 
+    def forget_history(self) -> None:
+        """Make every resourceVersion and continue token that clients hold too old, as a compaction of etcd does."""
+        self._call("POST", "/lab/history/forget")
+
     def faults(self) -> list[dict[str, Any]]:
         """Return the trouble that is on."""
         return list(self._call("GET", "/lab/faults")["faults"])

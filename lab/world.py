@@ -107,11 +107,15 @@ class Lab:
 
     def requests(self) -> dict[str, dict[str, int]]:
         """Return, by server, how many requests of each verb and resource were answered."""
-        servers = (self._seed_server, *(item.server for item in self.user_clusters))
         return {
             server.name: {f"{verb} {resource}": count for (verb, resource), count in sorted(server.requests.items())}
-            for server in servers
+            for server in self._servers()
         }
+
+    def forget_history(self) -> None:
+        """Make every resourceVersion and continue token that clients hold too old, in all API servers."""
+        for server in self._servers():
+            server.forget_history()
 
     def outage(self, cluster: str) -> dict[str, Any]:
         """Return the outage measured in a user cluster; raises KeyError for an unknown one."""
@@ -121,6 +125,9 @@ class Lab:
         """Measure from now on, in one user cluster or in all; raises KeyError for an unknown one."""
         for item in self.user_clusters if cluster is None else [self._user_cluster(cluster)]:
             item.network.reset_outage()
+
+    def _servers(self) -> tuple[ApiServer, ...]:
+        return (self._seed_server, *(item.server for item in self.user_clusters))
 
     def _user_cluster(self, name: str) -> UserCluster:
         return {item.name: item for item in self.user_clusters}[name]
