@@ -100,9 +100,9 @@ class _Restart:
         await self._await_jobs()
         backends = await webhook_backends(self._opened.api, self._pods.values())
         for number in range(PASSES):
-            await self._settle(QUIET_SECONDS[min(number, 1)])
+            settled = await self._settle(QUIET_SECONDS[min(number, 1)])
             # Read anew, lest a watch that has died unnoticed has pods restarted that are on Cilium.
-            plan = self._plan(await list_cilium_endpoints(self._opened.api), backends)
+            plan = self._plan(settled, await list_cilium_endpoints(self._opened.api), backends)
             if not plan.count:
                 break
             await self._secure_bare_pods(plan)
@@ -128,14 +128,16 @@ class _Restart:
             return "every pod was on the new CNI"
         return f"{len(self.restarted)} pods restarted onto the new CNI"
 
-    async def _settle(self, quiet_seconds: float) -> None:
-        """Return when it is known which pods are to be restarted."""
+    async def _settle(self, quiet_seconds: float) -> list[Pod]:
+        """Return, once it is known which are to be restarted, the pods there are: no later ones are to be judged."""
         chosen: frozenset[str] | None = None
         since = 0.0
+        judged: list[Pod] = []
 
         def settling() -> str | None:
-            nonlocal chosen, since
-            plan = plan_restart(self._fresh(), self._endpoints.objects, self._options)
+            nonlocal chosen, since, judged
+            judged = self._fresh()
+            plan = plan_restart(judged, self._endpoints.objects, self._options)
             found = frozenset(pod.uid for wave in plan.waves for pod in wave.pods)
             if found != chosen:
                 chosen, since = found, time.monotonic()
@@ -151,9 +153,12 @@ class _Restart:
             tell=lambda _: None,
             rejudge_seconds=quiet_seconds / 4,
         )
+        return judged
 
-    def _plan(self, endpoints: Mapping[str, frozenset[str]], backends: frozenset[str]) -> RestartPlan:
-        plan = plan_restart(self._fresh(), endpoints, self._options, webhook_backends=backends)
+    def _plan(
+        self, pods: Iterable[Pod], endpoints: Mapping[str, frozenset[str]], backends: frozenset[str]
+    ) -> RestartPlan:
+        plan = plan_restart(pods, endpoints, self._options, webhook_backends=backends)
         for skipped in plan.skipped:
             self._find(
                 "pod-skipped",
@@ -167,7 +172,7 @@ class _Restart:
         return [pod for pod in self._pods.values() if pod.uid not in self.restarted]
 
     async def _await_jobs(self) -> None:
-        awaited = {pod.uid: pod for pod in self._plan(self._endpoints.objects, frozenset()).awaited}
+        awaited = {pod.uid: pod for pod in self._plan(self._fresh(), self._endpoints.objects, frozenset()).awaited}
         if not awaited:
             return
 

@@ -87,6 +87,31 @@ async def test_every_pod_moves_and_a_repeat_moves_none(opened, beside):
     assert set(await pod_network_pods(api)) == before
 
 
+async def test_a_pod_that_starts_while_the_endpoints_are_read_is_not_restarted(opened, beside, monkeypatch):
+    api = opened.api
+    born = set()
+
+    async def read_then_grow(api):
+        endpoints = await list_cilium_endpoints(api)
+        if not born:
+            before = set(await pod_network_pods(api))
+            await api.patch(DEPLOYMENTS, "reports", {"spec": {"replicas": 5}}, namespace="batch")
+
+            async def has_grown():
+                found = await pod_network_pods(api)
+                born.update(uid for uid in found.keys() - before if found[uid].ready)
+                return len(born) >= 3
+
+            await becomes(has_grown)
+        return endpoints
+
+    monkeypatch.setattr(pods_module, "list_cilium_endpoints", read_then_grow)
+    await restart(opened, beside)
+
+    assert born <= set(await pod_network_pods(api))
+    assert await unmanaged(api) == ()
+
+
 KILLS = [
     ("timeout", {"method": "GET", "path": "/validatingwebhookconfigurations$"}),
     ("timeout-after", {"method": "POST", "path": "/secrets$"}),
