@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 from lab.control import BadInput, FaultKind, checked_speed, fault_from
 from lab.directory import DirectoryInUse, DirectoryUnusable, NoLabRuns
 from lab.faults import PlatformTrouble, RequestTrouble
+from lab.hosting import BadKubeconfig
 from lab.remote import RemoteLab
 from lab.serving import AddressInUse
 from lab.settings import LabSettings, Part, UserClusterSize
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
-    except (BadInput, DirectoryInUse, DirectoryUnusable, NoLabRuns, AddressInUse) as error:
+    except (BadInput, BadKubeconfig, DirectoryInUse, DirectoryUnusable, NoLabRuns, AddressInUse) as error:
         return _complain(str(error), status=2)
     except LabFailed as error:
         return _complain(f"the lab ended: {error}", status=1)
@@ -56,17 +57,26 @@ def _say(text: str) -> None:
 def _up(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = LabSettings(
-        clusters=options.clusters,
+        clusters=_number_of_clusters(options),
         size=_size(options),
         speed=options.speed,
         port=options.port,
         directory=options.directory,
         without=frozenset(options.without),
+        seed_kubeconfig=options.seed_kubeconfig or "",
+        cluster_kubeconfigs=tuple(options.cluster_kubeconfig),
     )
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(settings))
     return 0
+
+
+def _number_of_clusters(options: argparse.Namespace) -> int:
+    attached = len(options.cluster_kubeconfig)
+    if bool(attached) != bool(options.seed_kubeconfig):
+        raise BadInput("--seed-kubeconfig and --cluster-kubeconfig belong together: one seed, a file per user cluster")
+    return attached or int(options.clusters)
 
 
 def _size(options: argparse.Namespace) -> UserClusterSize:
@@ -245,6 +255,16 @@ def _add_up(commands: Any) -> None:
     up.add_argument("--port", type=_whole(0, MAX_PORT), default=0, help="0 picks a free one")
     up.add_argument(
         "--without", action="append", default=[], choices=get_args(Part), help="leave a part of the platform out"
+    )
+    up.add_argument(
+        "--seed-kubeconfig", metavar="FILE", help="run the platform on this seed's API server, not on one of the lab's"
+    )
+    up.add_argument(
+        "--cluster-kubeconfig",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="and on this user cluster's; once for each. Give it fresh API servers: the lab fills them",
     )
 
 

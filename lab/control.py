@@ -1,6 +1,6 @@
 """The lab's own interface, at /lab: its state, its speed, trouble to switch on, and the outage measured so far.
 
-No part of KKP; the product never calls it. Answers only to this machine, and only with the seed's admin token.
+No part of KKP; the product never calls it. Answers only to this machine, and only with the lab's own token.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ class ControlledLab(Protocol):
 
     def forget_history(self) -> None:
         """Make every resourceVersion and continue token that clients hold too old, in all API servers."""
+
+    @property
+    def is_attached(self) -> bool:
+        """Tell whether the API servers are somebody else's, in whose answers the lab can make no trouble."""
 
     def set_speed(self, speed: float) -> None:
         """Let time pass at this speed from now on."""
@@ -143,7 +147,10 @@ class _Endpoints:
         return JSONResponse({"faults": [fault_as_json(fault) for fault in self._switched_on()]})
 
     async def add_fault(self, request: Request) -> Response:
-        return JSONResponse({"id": self._lab.faults.add(fault_from(await _body(request)))}, status_code=201)
+        fault = fault_from(await _body(request))
+        if isinstance(fault, RequestFault) and self._lab.is_attached:
+            raise BadInput("the API servers are not the lab's own: it can make platform trouble only")
+        return JSONResponse({"id": self._lab.faults.add(fault)}, status_code=201)
 
     async def clear_faults(self, request: Request) -> Response:
         wanted = request.query_params.get("id")
@@ -184,7 +191,7 @@ def _guarded(token: str, answer: Answer) -> Answer:
             return JSONResponse({"error": "the lab's own interface answers to its own machine only"}, status_code=403)
         presented = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not secrets.compare_digest(presented.encode(), token.encode()):
-            return JSONResponse({"error": "the lab's own interface needs the seed's admin token"}, status_code=401)
+            return JSONResponse({"error": "the lab's own interface needs the lab's own token"}, status_code=401)
         try:
             return await answer(request)
         except BadInput as error:

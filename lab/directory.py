@@ -6,14 +6,13 @@ One lab at a time runs in a directory. The lock dies with its process, so a kill
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import yaml
-
-from lab.credentials import kubeconfig, private_directory, write_private
+from lab.credentials import private_directory, write_private
 
 
 class DirectoryInUse(Exception):
@@ -30,16 +29,12 @@ class NoLabRuns(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach an API server of the lab as an administrator."""
+    """How to reach the lab's own interface."""
 
-    url: str
+    origin: str
+    """Scheme, host and port."""
     token: str
     certificate_file: Path
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port, under which the lab's own interface lies too."""
-        return "/".join(self.url.split("/", 3)[:3])
 
 
 class LabDirectory:
@@ -58,6 +53,10 @@ class LabDirectory:
     def connections(self) -> Path:
         """Directory of connection files as the flows read them: one kubeconfig per seed, named after the connection."""
         return self.path / "connections"
+
+    @property
+    def _access_file(self) -> Path:
+        return self.path / "interface.json"
 
     def cluster_kubeconfig(self, cluster: str) -> Path:
         """Return where a user cluster's kubeconfig lies, for people."""
@@ -91,9 +90,12 @@ class LabDirectory:
             self._lock.close()
             self._lock = None
 
-    def write_seed(self, name: str, *, url: str, certificate_authority: bytes, token: str) -> None:
+    def write_access(self, *, origin: str, token: str) -> None:
+        """Leave what `access` reads."""
+        write_private(self._access_file, json.dumps({"origin": origin, "token": token}))
+
+    def write_seed(self, name: str, content: str) -> None:
         """Leave the seed's kubeconfig, and the same as connection `name`."""
-        content = kubeconfig(name=name, url=url, certificate_authority=certificate_authority, token=token)
         write_private(private_directory(self.connections) / f"{name}.kubeconfig", content)
         write_private(self.seed_kubeconfig, content)
 
@@ -103,15 +105,14 @@ class LabDirectory:
         write_private(self.cluster_kubeconfig(name), content)
 
     def access(self) -> Access:
-        """Return how to reach the seed of the lab that runs here; raises NoLabRuns."""
+        """Return how to reach the interface of the lab that runs here; raises NoLabRuns."""
         if not self._is_held():
             raise NoLabRuns(f"no lab runs in {self.path}: start one with `python -m lab up --directory {self.path}`")
         try:
-            config = yaml.safe_load(self.seed_kubeconfig.read_text())
+            found = json.loads(self._access_file.read_text())
         except FileNotFoundError as error:
             raise NoLabRuns(f"the lab in {self.path} has just been started or is ending: try again") from error
-        server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        return Access(url=server["server"], token=user["token"], certificate_file=self.path / "ca.crt")
+        return Access(origin=found["origin"], token=found["token"], certificate_file=self.path / "ca.crt")
 
     def _is_held(self) -> bool:
         if self._lock is not None:
@@ -126,6 +127,7 @@ class LabDirectory:
         return False
 
     def _remove_kubeconfigs(self) -> None:
+        self._access_file.unlink(missing_ok=True)
         for pattern in ("*.kubeconfig", "clusters/*.kubeconfig", "connections/*.kubeconfig"):
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)

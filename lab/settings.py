@@ -77,3 +77,19 @@ class LabSettings:
     """Where kubeconfigs, the CA and connection files are written."""
     without: frozenset[Part] = frozenset()
     """Parts of the platform that do not run."""
+    seed_kubeconfig: str = ""
+    """A file. With it the lab runs no API servers, but its platform on this seed and on these user clusters."""
+    cluster_kubeconfigs: tuple[str, ...] = ()
+
+    @property
+    def is_attached(self) -> bool:
+        """Tell whether the API servers are somebody else's."""
+        return bool(self.seed_kubeconfig)
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether every part of the platform is there, so that the user clusters come to rest.
+
+        Where API servers are somebody else's, so may be the workloads: kube-controller-manager has them.
+        """
+        return not self.without or (self.is_attached and self.without == {"workloads"})

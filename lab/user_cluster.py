@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.apiserver.server import ApiServer, User
-from lab.credentials import new_token
+from lab.errors import ApiError
+from lab.hosting import install
 from lab.network import ClusterNetwork
 from lab.objects import name_of, namespace_of
 from lab.platform.kkp import (
     allocates_pod_cidrs,
     cluster_objects,
     kkp_controllers,
-    register_user_cluster_admission,
     user_cluster_definitions,
 )
 from lab.platform.machines import machine_controllers
@@ -22,20 +22,21 @@ from lab.platform.nodes import node_controllers
 from lab.platform.nodes.node_status import MAX_PODS_ANNOTATION
 from lab.platform.runtime import Controller, Mirror, Site, ignoring
 from lab.platform.workloads import workload_controllers
-from lab.resources import APPLICATION_DEFINITIONS, CLUSTERS, JOBS, MACHINE_DEPLOYMENTS, SECRETS, Resource
+from lab.resources import CLUSTERS, JOBS, MACHINE_DEPLOYMENTS, SECRETS, Resource
 from lab.workload import calico_policies, job, workload_objects
 
 if TYPE_CHECKING:
     from lab.clock import Clock
     from lab.faults import Faults
+    from lab.hosting import ClusterApi
     from lab.objects import Object
     from lab.platform.client import Client
     from lab.settings import LabSettings, UserClusterSize
 
 KUBERNETES_VERSION = "1.34.11"
 CANAL_VERSION = "v3.30"
+LATE_SECONDS = 10.0
 PROJECT = "m5zd8kx2wq"
-ADMIN = User("kubernetes-admin", ("system:masters",))
 
 _NAME_LENGTH = 10
 _FIRST_LETTERS = "bcdfghjklmnpqrstvwxz"
@@ -56,33 +57,27 @@ class Surroundings:
     seed: Site
     clock: Clock
     faults: Faults
-    origin: str
-    """Scheme, host and port of the lab."""
 
 
 class UserCluster:
     """A user cluster. Constructing it starts nothing."""
 
-    def __init__(self, index: int, surroundings: Surroundings) -> None:
-        self.name = cluster_name(index)
+    def __init__(self, index: int, api: ClusterApi, surroundings: Surroundings) -> None:
+        self.name = api.name
         self.human_readable_name = f"lab-{index}"
-        self.token = new_token()
-        self.url = f"{surroundings.origin}/clusters/{self.name}"
+        self.api = api
         self._around = surroundings
-        self.server = ApiServer(
-            self.name, tokens={self.token: ADMIN}, faults=surroundings.faults, version=f"v{KUBERNETES_VERSION}"
-        )
-        register_user_cluster_admission(self.server, find_definition=self._find_definition)
-        self.site = Site(self.name, self.server.client, Mirror(self.server.client))
+        self.site = Site(self.name, api.client, Mirror(api.client))
         self.network = ClusterNetwork(
             self.name, self.site, surroundings.clock, surroundings.settings.delays, surroundings.faults
         )
 
-    async def create(self, kubeconfig: str) -> None:
+    async def create(self) -> None:
         """Leave the Cluster and its Secret on the seed, and definitions, machines and workloads in the user cluster."""
         size = self._around.settings.size
         await create_all(self.site.client, user_cluster_definitions())
-        await create_all(self._around.seed.client, self._seed_objects(kubeconfig))
+        await install(self.site.client, self.api.configurations)
+        await create_all(self._around.seed.client, self._seed_objects(self.api.kubeconfig))
         await create_all(self.site.client, machine_deployments(size))
         await create_all(
             self.site.client, workload_objects(pods=size.pods, nodes=size.nodes, grace_seconds=size.grace_seconds)
@@ -122,9 +117,6 @@ class UserCluster:
         }
         return [item for part, found in parts.items() if part not in around.settings.without for item in found]
 
-    def _find_definition(self, name: str) -> Object | None:
-        return self._around.seed.mirror.get(APPLICATION_DEFINITIONS, name)
-
     def _allocates_pod_cidrs(self) -> bool:
         cluster = self._around.seed.mirror.get(CLUSTERS, self.name)
         return cluster is not None and allocates_pod_cidrs(cluster)
@@ -138,7 +130,7 @@ class UserCluster:
             cni_version=CANAL_VERSION,
             proxy_mode=self._around.settings.size.proxy_mode,
             version=KUBERNETES_VERSION,
-            url=self.url,
+            url=self.api.url,
             labels={"team": "shop", "environment": "lab"},
         )
         # KKP pkg/resources/kubeconfig.go: the external kubeconfig, by bearer token.
@@ -156,9 +148,21 @@ async def create_all(client: Client, objects: list[tuple[Resource, Object]]) -> 
     """Leave these objects, with their status where they come with one; what exists already stays as it is."""
     for resource, body in objects:
         with ignoring(409):
-            created = await client.create(resource, body)
+            created = await _create_patiently(client, resource, body)
             if "status" in body and "status" in resource.subresources:
                 await client.update(resource, {**created, "status": body["status"]}, subresource="status")
+
+
+async def _create_patiently(client: Client, resource: Resource, body: Object) -> Object:
+    """Create an object; what it needs may be a moment late, as its definition or its namespace's ServiceAccount."""
+    deadline = asyncio.get_running_loop().time() + LATE_SECONDS
+    while True:
+        try:
+            return await client.create(resource, body)
+        except ApiError as error:
+            if error.code not in (403, 404) or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 def machine_deployments(size: UserClusterSize) -> list[tuple[Resource, Object]]:

@@ -14,18 +14,18 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from lab.apiserver.app import build_app
-from lab.apiserver.server import ApiServer
 from lab.clock import Clock
 from lab.control import control_app
-from lab.credentials import Credentials, issue, kubeconfig, new_token
+from lab.credentials import Credentials, issue, new_token
 from lab.directory import LabDirectory
 from lab.faults import Faults
-from lab.platform.kkp import register_seed_admission, seed_objects
+from lab.hosting import ClusterApi, Hosting, OtherServers, OwnServers, install
+from lab.platform.kkp import seed_objects, seed_webhooks, user_cluster_webhooks
 from lab.platform.runtime import Mirror, Site, run_together
 from lab.resources import APPLICATION_DEFINITIONS, CLUSTERS
 from lab.serving import HttpsServer
 from lab.settled import FOLLOWED, has_begun, nodes_and_pods, waiting_for
-from lab.user_cluster import ADMIN, KUBERNETES_VERSION, Surroundings, UserCluster, create_all
+from lab.user_cluster import KUBERNETES_VERSION, Surroundings, UserCluster, cluster_name, create_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from lab.objects import Object
     from lab.settings import LabSettings
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ SEED = "lab"
 BRING_UP_SPEED = 1000.0
 """What is there when a lab starts has been there for long: it is brought up as quickly as this."""
 BRING_UP_SECONDS = 60.0
+BRING_UP_SECONDS_ATTACHED = 180.0
+"""Over a wire, with controllers that have delays of their own."""
 BRING_UP_SECONDS_PER_POD = 0.02
 LOOK_AGAIN_SECONDS = 0.2
 
@@ -70,7 +73,7 @@ class Lab:
             stack.callback(self.directory.release)
             server = HttpsServer(host=self.settings.host, port=self.settings.port)
             stack.callback(server.close)
-            self._build(server.url, issue(self.directory.path, host=self.settings.host))
+            await self._build(server.url, issue(self.directory.path, host=self.settings.host), stack)
             await stack.enter_async_context(_alive(self._live(server)))
             self._stack = stack.pop_all()
         return self
@@ -89,6 +92,11 @@ class Lab:
     def speed(self) -> float:
         """How many platform seconds pass in a real one, once the lab has settled."""
         return self._speed
+
+    @property
+    def is_attached(self) -> bool:
+        """Tell whether the API servers are somebody else's."""
+        return self.settings.is_attached
 
     def set_speed(self, speed: float) -> None:
         """Let time pass at this speed from now on."""
@@ -109,12 +117,12 @@ class Lab:
         """Return, by server, how many requests of each verb and resource were answered."""
         return {
             server.name: {f"{verb} {resource}": count for (verb, resource), count in sorted(server.requests.items())}
-            for server in self._servers()
+            for server in self._hosting.servers.values()
         }
 
     def forget_history(self) -> None:
         """Make every resourceVersion and continue token that clients hold too old, in all API servers."""
-        for server in self._servers():
+        for server in self._hosting.servers.values():
             server.forget_history()
 
     def outage(self, cluster: str) -> dict[str, Any]:
@@ -126,9 +134,6 @@ class Lab:
         for item in self.user_clusters if cluster is None else [self._user_cluster(cluster)]:
             item.network.reset_outage()
 
-    def _servers(self) -> tuple[ApiServer, ...]:
-        return (self._seed_server, *(item.server for item in self.user_clusters))
-
     def _user_cluster(self, name: str) -> UserCluster:
         return {item.name: item for item in self.user_clusters}[name]
 
@@ -136,26 +141,40 @@ class Lab:
         return {
             "name": cluster.name,
             "humanReadableName": cluster.human_readable_name,
-            "url": cluster.url,
+            "url": cluster.api.url,
             "kubeconfig": str(self.directory.cluster_kubeconfig(cluster.name)),
             **nodes_and_pods(cluster.site.mirror),
             "waitingFor": self._waiting_for(cluster),
         }
 
     def _waiting_for(self, cluster: UserCluster) -> list[str]:
-        if self.settings.without:
+        if not self.settings.is_whole:
             return []
         unsettled = waiting_for(cluster.name, seed=self._seed.mirror, user=cluster.site.mirror)
         return unsettled or [f"workload {name} to be served" for name in cluster.network.outage().not_served_now]
 
-    def _build(self, origin: str, credentials: Credentials) -> None:
+    async def _build(self, origin: str, credentials: Credentials, stack: AsyncExitStack) -> None:
         self.url, self._credentials, self._token = origin, credentials, new_token()
-        version = f"v{KUBERNETES_VERSION}"
-        self._seed_server = ApiServer(SEED, tokens={self._token: ADMIN}, faults=self.faults, version=version)
-        register_seed_admission(self._seed_server)
-        self._seed = Site(SEED, self._seed_server.client, Mirror(self._seed_server.client))
-        around = Surroundings(self.settings, self._seed, self._clock, self.faults, origin)
-        self.user_clusters = [UserCluster(index + 1, around) for index in range(self.settings.clusters)]
+        self._hosting = self._hosting_at(origin, credentials)
+        stack.push_async_callback(self._hosting.close)
+        self._seed_api = await self._hosting.open(SEED, path=f"/seeds/{SEED}", webhooks=seed_webhooks())
+        self._seed = Site(SEED, self._seed_api.client, Mirror(self._seed_api.client))
+        around = Surroundings(self.settings, self._seed, self._clock, self.faults)
+        for index in range(1, self.settings.clusters + 1):
+            self.user_clusters.append(UserCluster(index, await self._open_user_cluster(cluster_name(index)), around))
+
+    def _hosting_at(self, origin: str, credentials: Credentials) -> Hosting:
+        settings = self.settings
+        if settings.is_attached:
+            return OtherServers(origin, credentials, (settings.seed_kubeconfig, *settings.cluster_kubeconfigs))
+        return OwnServers(origin, credentials, self.faults, version=f"v{KUBERNETES_VERSION}")
+
+    async def _open_user_cluster(self, name: str) -> ClusterApi:
+        def find_definition(application: str) -> Object | None:
+            return self._seed.mirror.get(APPLICATION_DEFINITIONS, application)
+
+        webhooks = user_cluster_webhooks(find_definition)
+        return await self._hosting.open(name, path=f"/clusters/{name}", webhooks=webhooks)
 
     async def _live(self, server: HttpsServer) -> None:
         sites = (self._seed, *(item.site for item in self.user_clusters))
@@ -170,15 +189,14 @@ class Lab:
                 await site.mirror.close()
 
     def _app(self) -> ASGIApp:
-        servers = {f"/clusters/{item.name}": item.server for item in self.user_clusters}
-        servers[f"/seeds/{SEED}"] = self._seed_server
-        return build_app(servers, control=control_app(self, token=self._token))
+        mounted = {"/lab": control_app(self, token=self._token), **self._hosting.webhooks}
+        return build_app(self._hosting.servers, mounted=mounted)
 
     async def _bring_up(self, parts: asyncio.TaskGroup) -> None:
         await create_all(self._seed.client, seed_objects())
-        authority = self._credentials.certificate_authority
-        url = f"{self.url}/seeds/{SEED}"
-        self.directory.write_seed(SEED, url=url, certificate_authority=authority, token=self._token)
+        await install(self._seed.client, self._seed_api.configurations)
+        self.directory.write_seed(SEED, self._seed_api.kubeconfig)
+        self.directory.write_access(origin=self.url, token=self._token)
         async with asyncio.timeout(self._bring_up_seconds()):
             await self._in_every_cluster(lambda cluster: self._bring_up_cluster(cluster, parts))
             self._clock.speed = self._speed
@@ -191,28 +209,23 @@ class Lab:
                 group.create_task(act(item))
 
     def _bring_up_seconds(self) -> float:
-        return BRING_UP_SECONDS + BRING_UP_SECONDS_PER_POD * self.settings.size.pods * self.settings.clusters
+        least = BRING_UP_SECONDS_ATTACHED if self.settings.is_attached else BRING_UP_SECONDS
+        return least + BRING_UP_SECONDS_PER_POD * self.settings.size.pods * self.settings.clusters
 
     async def _bring_up_cluster(self, cluster: UserCluster, parts: asyncio.TaskGroup) -> None:
-        content = kubeconfig(
-            name=cluster.name,
-            url=cluster.url,
-            certificate_authority=self._credentials.certificate_authority,
-            token=cluster.token,
-        )
-        await cluster.create(content)
-        self.directory.write_cluster(cluster.name, content)
+        await cluster.create()
+        self.directory.write_cluster(cluster.name, cluster.api.kubeconfig)
         await cluster.site.mirror.follow(*FOLLOWED)
         await self._seed.mirror.follow(CLUSTERS, APPLICATION_DEFINITIONS)
         parts.create_task(run_together(cluster.controllers()), name=f"platform of {cluster.name}")
         await self._settle(cluster)
-        if not self.settings.without:
+        if self.settings.is_whole:
             await cluster.create_calico_policies()
 
     async def _begin(self, cluster: UserCluster) -> None:
         """Have what is to be under way from now on under way, and measure from now on."""
         await cluster.create_job()
-        if self.settings.without:
+        if not self.settings.is_whole:
             return
         while not has_begun(cluster.job()):  # noqa: ASYNC110 - see _settle
             await asyncio.sleep(LOOK_AGAIN_SECONDS)

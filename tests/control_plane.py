@@ -130,7 +130,7 @@ def control_plane(
         start(programs["etcd"], *_etcd_options(plane, peer_port))
         server = start(programs["kube-apiserver"], *_server_options(plane, port, service_accounts=service_accounts))
         _wait_until_ready(plane, server)
-        if wanted := [*controllers, *([SERVICE_ACCOUNT_CONTROLLER] if controllers and service_accounts else [])]:
+        if wanted := tuple(controllers):
             start(programs["kube-controller-manager"], *_controller_options(plane, wanted))
         yield plane
 

@@ -112,14 +112,14 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 30.0, what: str
 
 
 @contextlib.contextmanager
-def lab_process(directory: Path, *options: str) -> Iterator[RunningLab]:
+def lab_process(directory: Path, *options: str, start_seconds: float = START_SECONDS) -> Iterator[RunningLab]:
     """Run `python -m lab up` until the block ends; entered once the lab has settled."""
     log = directory.parent / f"{directory.name}.log"
     command = [sys.executable, "-m", "lab", "up", "--directory", str(directory), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
-        eventually(lambda: _is_ready(process, directory, log), seconds=START_SECONDS, what=f"the lab ({log})")
+        eventually(lambda: _is_ready(process, directory, log), seconds=start_seconds, what=f"the lab ({log})")
         yield RunningLab(directory, process, RemoteLab(directory))
     finally:
         process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The lab's ASGI application: every API server under its path prefix, and the lab's own interface at /lab.
+"""The lab's ASGI application: every API server under its path prefix, and what else is mounted, as the lab's interface.
 
 Refuses websockets. Plain ASGI, because kubectl's 1,000 requests in a row are what the lab's speed is measured by.
 """
@@ -13,11 +13,10 @@ from lab.apiserver.exchange import Answer, Exchange
 from lab.apiserver.problems import no_such_path
 from lab.apiserver.server import ApiServer
 
-CONTROL_PREFIX = "/lab"
 
-
-def build_app(servers: Mapping[str, ApiServer], *, control: ASGIApp | None = None) -> ASGIApp:
-    """Return the application. Servers that are added to the mapping later are served too."""
+def build_app(servers: Mapping[str, ApiServer], *, mounted: Mapping[str, ASGIApp] | None = None) -> ASGIApp:
+    """Return the application. What is added to the mappings, path prefix to whom it belongs, later is served too."""
+    others = {} if mounted is None else mounted
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -27,9 +26,10 @@ def build_app(servers: Mapping[str, ApiServer], *, control: ASGIApp | None = Non
             await send({"type": "websocket.close", "code": 1000})
             return
         path: str = scope["path"]
-        if control is not None and (path == CONTROL_PREFIX or path.startswith(f"{CONTROL_PREFIX}/")):
-            await control({**scope, "root_path": f"{scope.get('root_path', '')}{CONTROL_PREFIX}"}, receive, send)
-            return
+        for where, other in others.items():
+            if path == where or path.startswith(f"{where}/"):
+                await other({**scope, "root_path": f"{scope.get('root_path', '')}{where}"}, receive, send)
+                return
         prefix = _prefix_of(path, servers)
         if prefix is None:
             await Exchange(scope, receive, send, path).answer(Answer.refusal(no_such_path()))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -29,6 +30,9 @@ class Server(Protocol):
     """An API server under test, with the controllers of workloads, budgets and garbage beside it; no node."""
 
     name: str
+    url: str
+    certificate_file: Path
+    admin_token: str
 
     def client(self, token: str = "") -> httpx.Client:
         """Return a client of the admin, or of whom the token is; whoever asks closes it."""
@@ -48,12 +52,23 @@ class LabServer:
     def _config(self) -> Any:
         return yaml.safe_load(self.lab.cluster_kubeconfig().read_text())
 
+    @property
+    def url(self) -> str:
+        return str(self._config["clusters"][0]["cluster"]["server"])
+
+    @property
+    def admin_token(self) -> str:
+        return str(self._config["users"][0]["user"]["token"])
+
+    @property
+    def certificate_file(self) -> Path:
+        return self.lab.directory / "ca.crt"
+
     def client(self, token: str = "") -> httpx.Client:
-        token = token or self._config["users"][0]["user"]["token"]
         return httpx.Client(
-            base_url=self._config["clusters"][0]["cluster"]["server"],
-            headers={"authorization": f"Bearer {token}"},
-            verify=ssl.create_default_context(cafile=self.lab.directory / "ca.crt"),
+            base_url=self.url,
+            headers={"authorization": f"Bearer {token or self.admin_token}"},
+            verify=ssl.create_default_context(cafile=self.certificate_file),
             timeout=TIMEOUT_SECONDS,
         )
 

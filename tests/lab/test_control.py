@@ -62,14 +62,14 @@ def test_requests_are_counted_by_server(running_lab: RunningLab, seed_kubectl):
     assert listed() == before + 1
 
 
-def test_the_interface_needs_the_seeds_token(running_lab: RunningLab):
+def test_the_interface_needs_the_labs_token(running_lab: RunningLab):
     context = ssl.create_default_context(cafile=str(running_lab.directory / "ca.crt"))
     address = running_lab.clusters()[0]["url"].partition("/clusters/")[0]
 
     with pytest.raises(urllib.error.HTTPError) as refusal:
         urllib.request.urlopen(f"{address}/lab/state", context=context)
     assert refusal.value.code == 401
-    assert "admin token" in json.loads(refusal.value.read())["error"]
+    assert "own token" in json.loads(refusal.value.read())["error"]
     refusal.value.close()
 
 

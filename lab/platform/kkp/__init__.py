@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.platform.kkp.addon_controllers import addon_controllers
-from lab.platform.kkp.admission import admit_cluster
-from lab.platform.kkp.application_admission import FindDefinition, application_hook
+from lab.platform.kkp.admission import CLUSTER_WEBHOOK, admit_cluster
+from lab.platform.kkp.application_admission import APPLICATION_WEBHOOK, FindDefinition, application_hook
 from lab.platform.kkp.application_controller import ApplicationController
 from lab.platform.kkp.cni_application import CniApplicationController
 from lab.platform.kkp.context import Context
 from lab.platform.kkp.control_plane import allocates_pod_cidrs, control_plane_controllers
 from lab.platform.kkp.seed import cilium_definition, cluster_objects, seed_objects, user_cluster_definitions
 from lab.platform.kkp.system_workloads import SystemWorkloads
+from lab.platform.webhook import Webhook
 from lab.resources import APPLICATION_INSTALLATIONS, CLUSTERS
 
 if TYPE_CHECKING:
@@ -33,13 +34,29 @@ __all__ = [
     "register_seed_admission",
     "register_user_cluster_admission",
     "seed_objects",
+    "seed_webhooks",
     "user_cluster_definitions",
+    "user_cluster_webhooks",
 ]
+
+
+def seed_webhooks() -> list[Webhook]:
+    """Return KKP's webhook on the seed: every write of a Cluster goes through it."""
+    return [Webhook(CLUSTER_WEBHOOK, CLUSTERS, admit_cluster)]
+
+
+def user_cluster_webhooks(find_definition: FindDefinition) -> list[Webhook]:
+    """Return KKP's webhook in a user cluster: every write of an ApplicationInstallation goes through it.
+
+    It asks `find_definition` for ApplicationDefinitions, which live on the seed.
+    """
+    return [Webhook(APPLICATION_WEBHOOK, APPLICATION_INSTALLATIONS, application_hook(find_definition))]
 
 
 def register_seed_admission(server: ApiServer) -> None:
     """Have every write of a Cluster go through KKP's webhooks."""
-    server.register_admission(CLUSTERS, admit_cluster)
+    for webhook in seed_webhooks():
+        server.register_admission(webhook.resource, webhook.hook)
 
 
 def register_user_cluster_admission(server: ApiServer, *, find_definition: FindDefinition | None = None) -> None:
@@ -47,7 +64,8 @@ def register_user_cluster_admission(server: ApiServer, *, find_definition: FindD
 
     It asks `find_definition` for ApplicationDefinitions, which live on the seed; by default there is only Cilium's.
     """
-    server.register_admission(APPLICATION_INSTALLATIONS, application_hook(find_definition or _only_cilium))
+    for webhook in user_cluster_webhooks(find_definition or _only_cilium):
+        server.register_admission(webhook.resource, webhook.hook)
 
 
 def _only_cilium(name: str) -> Object | None:

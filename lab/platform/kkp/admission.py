@@ -20,6 +20,7 @@ from lab.platform.kkp.versions import (
     allowed_cni_versions,
     parse_version,
 )
+from lab.platform.webhook import denial
 
 if TYPE_CHECKING:
     from lab.apiserver.server import AdmissionRequest
@@ -29,7 +30,7 @@ UNSAFE_CNI_UPGRADE = "unsafe-cni-upgrade"
 UNSAFE_EXPOSE_STRATEGY_MIGRATION = "unsafe-expose-strategy-migration"
 PROJECT_ID = "project-id"
 
-_WEBHOOK = "clusters.kubermatic.io"
+CLUSTER_WEBHOOK = "clusters.kubermatic.io"
 _MAX_NAME_LENGTH = 36
 _PODS_CIDR = "172.25.0.0/16"
 _SERVICES_CIDR = "10.240.16.0/20"
@@ -39,7 +40,7 @@ _FIRST_WITH_NFTABLES: Version = (1, 35, 0)
 
 def denied(webhook: str, message: str) -> ApiError:
     """Return the error that a validating webhook's refusal becomes on its way through the API server."""
-    return ApiError(403, f'admission webhook "{webhook}" denied the request: {message}', reason="Forbidden")
+    return ApiError(403, f"{denial(webhook)}{message}", reason="Forbidden")
 
 
 def admit_cluster(request: AdmissionRequest) -> None:
@@ -56,7 +57,7 @@ def admit_cluster(request: AdmissionRequest) -> None:
     violations = _label_violations(new, old) + _spec_violations(new)
     violations += _name_violations(new) if old is None else _update_violations(new, old)
     if violations:
-        raise denied(_WEBHOOK, aggregate(violations))
+        raise denied(CLUSTER_WEBHOOK, aggregate(violations))
 
 
 def _is_shaped(cluster: Object) -> bool:

@@ -27,7 +27,7 @@ FindDefinition = Callable[[str], "Object | None"]
 MANAGED_BY = "apps.kubermatic.k8c.io/managed-by"
 APPLICATION_TYPE = "apps.kubermatic.k8c.io/type"
 
-_WEBHOOK = "applicationinstallations.apps.kubermatic.k8c.io"
+APPLICATION_WEBHOOK = "applicationinstallations.apps.kubermatic.k8c.io"
 _EXEMPT = {
     "cni": ("cni.chainingMode",),
     "ipam": ("ipam.operator.clusterPoolIPv4MaskSize", "ipam.operator.clusterPoolIPv6MaskSize"),
@@ -50,7 +50,7 @@ def application_hook(find_definition: FindDefinition) -> Callable[[AdmissionRequ
                 f"ApplicationInstallation validation request {uuid.uuid4()} denied for ApplicationInstallation "
                 f"{key_of(request.new)} with error: [{' '.join(violations)}]"
             )
-            raise denied(_WEBHOOK, text)
+            raise denied(APPLICATION_WEBHOOK, text)
 
     return admit
 
