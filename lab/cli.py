@@ -92,7 +92,7 @@ def _size(options: argparse.Namespace) -> UserClusterSize:
         raise BadInput(f"{size.nodes} nodes cannot be shared by {size.machine_deployments} --machine-deployments")
     if size.pods > size.room_for_pods():
         asked = f"{size.pods} pods do not fit on {size.nodes} nodes of {size.max_pods_per_node} pods"
-        raise BadInput(f"{asked} with one node to spare: ask for more --nodes or --max-pods-per-node")
+        raise BadInput(f"{asked}: ask for more --nodes or --max-pods-per-node")
     return size
 
 

@@ -39,18 +39,21 @@ class ApiError(Exception):
         self.reason = reason if reason is not None else _REASONS.get(code, "")
         self.details = details
         self.retry_after_seconds = retry_after_seconds
+        self.metadata: dict[str, Any] = {}
+        """The ListMeta of the Status."""
 
     def status(self) -> dict[str, Any]:
         """Return the `v1 Status` body of the answer."""
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.reason:
+            body["reason"] = self.reason
+        if self.details is not None:
             body["details"] = self.details
         return body

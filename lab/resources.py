@@ -55,14 +55,14 @@ def _in(
     return Resource(group=group, plural=plural, kind=kind, short_names=short, namespaced=namespaced, subresources=sub)
 
 
-NAMESPACES = _core("namespaces", "Namespace", "ns", namespaced=False, sub=_STATUS)
+NAMESPACES = _core("namespaces", "Namespace", "ns", namespaced=False, sub=frozenset({"status", "finalize"}))
 NODES = _core("nodes", "Node", "no", namespaced=False, sub=_STATUS)
 PODS = _core("pods", "Pod", "po", sub=frozenset({"status", "eviction", "log", "binding"}))
 CONFIG_MAPS = _core("configmaps", "ConfigMap", "cm")
 SECRETS = _core("secrets", "Secret")
 SERVICES = _core("services", "Service", "svc", sub=_STATUS)
 ENDPOINTS = _core("endpoints", "Endpoints", "ep")
-SERVICE_ACCOUNTS = _core("serviceaccounts", "ServiceAccount", "sa")
+SERVICE_ACCOUNTS = _core("serviceaccounts", "ServiceAccount", "sa", sub=frozenset({"token"}))
 EVENTS = _core("events", "Event", "ev")
 PERSISTENT_VOLUME_CLAIMS = _core("persistentvolumeclaims", "PersistentVolumeClaim", "pvc", sub=_STATUS)
 

@@ -57,10 +57,12 @@ class UserClusterSize:
     proxy_mode: Literal["ipvs", "iptables", "nftables"] = "iptables"
 
     def room_for_pods(self) -> int:
-        """Return about how many user pods fit beside the platform's own, with one node to spare for draining."""
+        """Return about how many user pods fit beside the platform's own.
+
+        A node that is drained needs no room on the others: its MachineDeployment brings one more first (maxSurge 1).
+        """
         platform_pods_per_node, platform_pods = 8, 12
-        spread = max(self.nodes - 1, 1)
-        return max(spread * (self.max_pods_per_node - platform_pods_per_node) - platform_pods, 0)
+        return max(self.nodes * (self.max_pods_per_node - platform_pods_per_node) - platform_pods, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

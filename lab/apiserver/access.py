@@ -1,124 +1,113 @@
-"""Who may do what: tokens, rules, and the reviews by which a user asks about itself.
+"""Who asks, and whether they may: bearer tokens, impersonation, and the refusals in the words of kube-apiserver.
 
-Refuses to read Roles and bindings from the store: users other than `system:masters` get their rules from the lab.
+Source: Kubernetes v1.35, k8s.io/apiserver pkg/endpoints/filters and pkg/endpoints/handlers/responsewriters/errors.go.
+Refuses to know which rules there are: `rbac` reads them from the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from lab.apiserver.admission import User
+from lab.apiserver.problems import bad_request
+from lab.apiserver.rbac import SERVICE_ACCOUNT_PREFIX, Act, Roles, allows, service_account_groups
+from lab.apiserver.tokens import ServiceAccountTokens
 from lab.errors import ApiError
-from lab.objects import Object
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 
-Rules = Mapping[str, Sequence[Mapping[str, Any]]]
-"""User name -> PolicyRules as in a ClusterRole. A rule with `namespaces` holds only in those."""
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Act:
-    """What somebody wants to do to a resource, as SelfSubjectAccessReview's resourceAttributes."""
+@dataclass(frozen=True)
+class Decision:
+    """Whether an act is allowed, and what an access review says about why."""
 
-    verb: str
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
+    allowed: bool
+    reason: str = ""
 
 
 class Access:
-    """Authenticates bearer tokens and authorizes acts."""
+    """Authenticates requests and authorizes acts."""
 
-    def __init__(self, tokens: Mapping[str, User], rules: Rules | None) -> None:
-        self._tokens = tokens
-        self._rules = rules or {}
+    def __init__(self, tokens: Mapping[str, User], accounts: ServiceAccountTokens, roles: Roles) -> None:
+        self._users = {token: _authenticated(user) for token, user in tokens.items()}
+        self._accounts = accounts
+        self._roles = roles
 
     def authenticate(self, authorization: str) -> User:
-        """Return the user of an Authorization header; raises the 401."""
+        """Return the user of an Authorization header, `system:anonymous` without a bearer token; raises the 401."""
         scheme, _, token = authorization.partition(" ")
-        user = self._tokens.get(token.strip()) if scheme.lower() == "bearer" else None
-        if user is None:
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return ANONYMOUS
+        user = self._users.get(token)
+        if user is not None:
+            return user
+        account = self._accounts.user_of(token)
+        if account is None:
             raise ApiError(401, "Unauthorized")
-        return user
+        return _authenticated(account)
 
-    def allows(self, user: User, act: Act) -> bool:
-        """Tell whether a user may do this."""
-        return MASTERS in user.groups or any(_covers(rule, act) for rule in self._rules.get(user.name, ()))
+    def impersonated(self, user: User, *, name: str, groups: Sequence[str], uid: str) -> User:
+        """Return the user that another asks to be taken for; raises the 403 unless that one may."""
+        if not name:
+            asked = [f"{{Group  {group}    }}" for group in groups]
+            asked += [f"{{UID  {uid}  authentication.k8s.io/v1  }}"] if uid else []
+            raise bad_request(f"requested [{' '.join(asked)}] without impersonating a user")
+        namespace, _, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
+        if name.startswith(SERVICE_ACCOUNT_PREFIX):
+            act = Act(verb="impersonate", resource="serviceaccounts", namespace=namespace, name=account)
+            groups = groups or service_account_groups(namespace)
+        else:
+            act = Act(verb="impersonate", resource="users", name=name)
+        self.authorize(user, act)
+        if not name.startswith(SERVICE_ACCOUNT_PREFIX):
+            for group in groups:
+                self.authorize(user, Act(verb="impersonate", resource="groups", name=group))
+        if uid:
+            self.authorize(user, Act(verb="impersonate", group="authentication.k8s.io", resource="uids", name=uid))
+        if name == ANONYMOUS.name:
+            return replace(ANONYMOUS, groups=(*groups, UNAUTHENTICATED))
+        return _authenticated(User(name, tuple(groups), uid=uid))
+
+    def decide(self, user: User, act: Act) -> Decision:
+        """Tell whether a user may do this, and why."""
+        if MASTERS in user.groups:
+            return Decision(allowed=True)
+        granted = self._roles.granted(user, act.namespace)
+        for rule, source in granted.rules:
+            if allows(rule, act):
+                return Decision(allowed=True, reason=f"RBAC: allowed by {source}")
+        return Decision(allowed=False, reason=f"RBAC: {granted.error}" if granted.errors else "")
 
     def authorize(self, user: User, act: Act) -> None:
-        """Raise the 403, in the words of kube-apiserver, unless the user may do this."""
-        if self.allows(user, act):
+        """Raise the 403 unless the user may do this."""
+        if MASTERS in user.groups:
             return
+        decision = self.decide(user, act)
+        if decision.allowed:
+            return
+        why = f": {decision.reason}" if decision.reason else ""
+        if act.path:
+            said = f'User "{user.name}" cannot {act.verb} path "{act.path}"'.translate(_ESCAPED)
+            raise ApiError(403, f"forbidden: {said}{why}", details={})
         resource = f"{act.resource}.{act.group}" if act.group else act.resource
         shown = f'{resource} "{act.name}"' if act.name else resource
         target = f"{act.resource}/{act.subresource}" if act.subresource else act.resource
         scope = f'in the namespace "{act.namespace}"' if act.namespace else "at the cluster scope"
+        said = f'User "{user.name}" cannot {act.verb} resource "{target}" in API group "{act.group}" {scope}'
         details = {"name": act.name, "group": act.group, "kind": act.resource}
         raise ApiError(
             403,
-            f'{shown} is forbidden: User "{user.name}" cannot {act.verb} resource "{target}" '
-            f'in API group "{act.group}" {scope}',
+            f"{shown} is forbidden: {said.translate(_ESCAPED)}{why}",
             details={key: value for key, value in details.items() if value},
         )
 
-    def review(self, user: User, body: Object) -> Object:
-        """Return a SelfSubjectAccessReview with its answer."""
-        asked = (body.get("spec") or {}).get("resourceAttributes")
-        if asked is None:
-            allowed = True  # non-resource paths: everybody who is authenticated may read them
-        else:
-            allowed = self.allows(
-                user,
-                Act(
-                    verb=asked.get("verb", ""),
-                    group=asked.get("group", ""),
-                    resource=asked.get("resource", ""),
-                    subresource=asked.get("subresource", ""),
-                    namespace=asked.get("namespace", ""),
-                    name=asked.get("name", ""),
-                ),
-            )
-        return {**body, "metadata": body.get("metadata") or {}, "status": {"allowed": allowed}}
 
-    def rules_review(self, user: User, body: Object) -> Object:
-        """Return a SelfSubjectRulesReview with what the user may do."""
-        everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-        rules = [everything] if MASTERS in user.groups else [dict(rule) for rule in self._rules.get(user.name, ())]
-        urls = ["*"] if MASTERS in user.groups else ["/api", "/apis", "/healthz", "/openapi", "/version"]
-        status = {
-            "resourceRules": [{k: v for k, v in rule.items() if k != "namespaces"} for rule in rules],
-            "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": urls}],
-            "incomplete": False,
-        }
-        return {**body, "metadata": body.get("metadata") or {}, "status": status}
-
-    @staticmethod
-    def self_review(user: User, body: Object) -> Object:
-        """Return a SelfSubjectReview: who the user is."""
-        groups = [*user.groups, *(() if AUTHENTICATED in user.groups else (AUTHENTICATED,))]
-        return {
-            **body,
-            "metadata": body.get("metadata") or {},
-            "status": {"userInfo": {"username": user.name, "groups": groups}},
-        }
-
-
-def _covers(rule: Mapping[str, Any], act: Act) -> bool:
-    target = f"{act.resource}/{act.subresource}" if act.subresource else act.resource
-    if not _matches(rule.get("verbs"), act.verb) or not _matches(rule.get("apiGroups"), act.group):
-        return False
-    if not (_matches(rule.get("resources"), target) or f"*/{act.subresource}" in (rule.get("resources") or ())):
-        return False
-    if rule.get("namespaces") and act.namespace not in rule["namespaces"]:
-        return False
-    return not rule.get("resourceNames") or act.name in rule["resourceNames"]
-
-
-def _matches(listed: Sequence[str] | None, wanted: str) -> bool:
-    return bool(listed) and ("*" in listed or wanted in listed)  # type: ignore[operator]
+def _authenticated(user: User) -> User:
+    return user if AUTHENTICATED in user.groups else replace(user, groups=(*user.groups, AUTHENTICATED))

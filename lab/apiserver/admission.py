@@ -20,6 +20,8 @@ class User:
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Caller:
 
     user: User
     dry_run: bool = False
+    manager: str = "lab"
+    """The field manager who owns what is changed."""
 
 
 LAB = Caller(User("system:lab", ("system:masters", "system:authenticated")))

@@ -9,6 +9,7 @@ from typing import Any
 
 from lab.apiserver.bodytypes import ENUMERATIONS, STRUCTS
 from lab.apiserver.problems import Violation, bad_request, invalid
+from lab.errors import ApiError
 from lab.objects import Object
 from lab.resources import Resource
 
@@ -62,6 +63,14 @@ def decoded_message(kind: str, body: Object, *, version: str = "v1") -> Object:
         first = reading.violations[0]
         raise bad_request(f"{kind} is invalid: {first.field}: {first.message}")
     return found
+
+
+class WrongType(ApiError):
+    """A field has another JSON type than it must have. `detail` is the decoder's own complaint."""
+
+    def __init__(self, kind: str, version: str, detail: str) -> None:
+        super().__init__(400, f'{kind} in version "{version}" cannot be handled as a {kind}: {detail}')
+        self.detail = detail
 
 
 class _Reading:
@@ -139,10 +148,11 @@ class _Reading:
         sent = next((name for held, name in _JSON_NAMES if isinstance(value, held)), "string")
         if sent == "number" and any(held is int for held in _SCALARS.get(kind, ())):
             sent = f"number {value}"
-        return bad_request(
-            f'{self._kind} in version "{self._version}" cannot be handled as a {self._kind}: json: cannot unmarshal '
-            f"{sent} into Go struct field {owner}{_without_indexes(path)} of type {_go_name(kind)}"
-        )
+        field = f"{owner}{_without_indexes(path)}"
+        detail = f"json: cannot unmarshal {sent} into Go struct field {field} of type {_go_name(kind)}"
+        if self._kind == "DeleteOptions":  # they are read by a decoder of their own (apiserver v0.35, delete.go)
+            return bad_request(detail)
+        return WrongType(self._kind, self._version, detail)
 
 
 def _without_indexes(path: str) -> str:

@@ -20,6 +20,20 @@ _SERVICE_NETWORK = IPv4Network("10.240.16.0/20")
 _service_addresses = itertools.count(11)
 
 
+_FIRST_STATUS: dict[str, Object] = {
+    "Namespace": {"phase": "Active"},
+    "PersistentVolumeClaim": {"phase": "Pending"},
+    "Service": {"loadBalancer": {}},
+}
+_FIRST_COUNTS = {
+    "DaemonSet": ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"),
+    "PodDisruptionBudget": ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"),
+    "ReplicaSet": ("replicas",),
+    "StatefulSet": ("replicas", "availableReplicas"),
+}
+"""Counts of a status that are there even if they are nothing: Go's omitempty does not stand behind them."""
+
+
 def apply_builtin_defaults(kind: str, found: Object) -> None:
     """Fill in the spec of a built-in kind, in place."""
     if kind == "Secret":
@@ -33,13 +47,11 @@ def first_status(kind: str, found: Object) -> Object | None:
     """Return the status that a new object starts with, None if it keeps the one it comes with (as a Node does)."""
     if kind == "Pod":
         return {"phase": "Pending", "qosClass": _quality_of_service(found["spec"])}
-    if kind == "Namespace":
-        return {"phase": "Active"}
-    if kind == "PersistentVolumeClaim":
-        return {"phase": "Pending"}
-    if kind == "Service":
-        return {"loadBalancer": {}}
-    return {} if kind in _FILLERS and kind != "Node" else None
+    if kind in _FIRST_COUNTS:
+        return dict.fromkeys(_FIRST_COUNTS[kind], 0)
+    if kind in _FIRST_STATUS:
+        return dict(_FIRST_STATUS[kind])
+    return {} if kind in _FILLERS and kind not in ("Node", "NetworkPolicy") else None
 
 
 def _pod_spec(spec: Object) -> None:
@@ -58,6 +70,8 @@ def _pod_spec(spec: Object) -> None:
         for port in container.get("ports") or ():
             port.setdefault("protocol", "TCP")
     for volume in spec.get("volumes") or ():
+        if set(volume) == {"name"}:
+            volume["emptyDir"] = {}
         for source in ("configMap", "secret"):
             if isinstance(volume.get(source), dict):
                 volume[source].setdefault("defaultMode", 420)
@@ -107,6 +121,8 @@ def _stateful_set(_: Object, spec: Object) -> None:
     spec.setdefault("replicas", 1)
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("podManagementPolicy", "OrderedReady")
+    spec.setdefault("serviceName", "")
+    spec.setdefault("persistentVolumeClaimRetentionPolicy", {"whenDeleted": "Retain", "whenScaled": "Retain"})
     strategy = spec.setdefault("updateStrategy", {})
     if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
         strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
@@ -183,15 +199,50 @@ def _secret(found: Object) -> None:
         found["data"] = {**(found.get("data") or {}), **encoded}
 
 
-def _namespace(found: Object, spec: Object) -> None:
+def name_namespace(found: Object) -> None:
+    """Have a namespace carry its name as a label, in place (pkg/apis/core/v1/defaults.go)."""
     metadata = found["metadata"]
     metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata.get("name", "")}
-    spec.setdefault("finalizers", ["kubernetes"])
+
+
+def keep_cluster_address(old: Object, new: Object) -> None:
+    """Give a Service that is replaced without its addresses the ones that it has, in place (patchAllocatedValues)."""
+    held = old.get("spec") or {}
+    if new["kind"] == "Service" and "ExternalName" not in (new["spec"].get("type"), held.get("type")):
+        for field in ("clusterIP", "clusterIPs"):
+            if not new["spec"].get(field) and held.get(field):
+                new["spec"][field] = held[field]
+
+
+def with_pod_addresses(pod: Object) -> Object:
+    """Return a pod whose podIPs begin with its podIP (pkg/apis/core/v1/conversion.go)."""
+    status = pod.get("status") or {}
+    address, listed = status.get("podIP"), status.get("podIPs") or [{}]
+    if not address or listed[0].get("ip") == address:
+        return pod
+    return {**pod, "status": {**status, "podIPs": [{"ip": address}]}}
+
+
+def _node(_: Object, spec: Object) -> None:
+    """The podCIDRs begin with the podCIDR (pkg/apis/core/v1/conversion.go)."""
+    if spec.get("podCIDR") and (spec.get("podCIDRs") or [""])[0] != spec["podCIDR"]:
+        spec["podCIDRs"] = [spec["podCIDR"]]
+
+
+def _namespace(found: Object, spec: Object) -> None:
+    name_namespace(found)
+    finalizers = spec.setdefault("finalizers", ["kubernetes"])
+    if "kubernetes" not in finalizers:
+        finalizers.append("kubernetes")
 
 
 def _network_policy(_: Object, spec: Object) -> None:
     spec.setdefault("podSelector", {})
     spec.setdefault("policyTypes", ["Ingress", "Egress"] if "egress" in spec else ["Ingress"])
+
+
+def _claim(_: Object, spec: Object) -> None:
+    spec.setdefault("volumeMode", "Filesystem")
 
 
 def _leave(_: Object, __: Object) -> None:
@@ -209,8 +260,9 @@ _FILLERS: dict[str, Callable[[Object, Object], None]] = {
     "Service": _service,
     "Namespace": _namespace,
     "NetworkPolicy": _network_policy,
+    "PersistentVolumeClaim": _claim,
     "PodDisruptionBudget": _leave,
-    "Node": _leave,
+    "Node": _node,
 }
 
 

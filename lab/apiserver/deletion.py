@@ -1,6 +1,6 @@
 """What a DELETE makes of an object: gone at once, or marked with a deletionTimestamp. Refuses to store anything.
 
-Follows k8s.io/apiserver/pkg/registry/rest/delete.go and the pod strategy of Kubernetes v1.34.
+Follows k8s.io/apiserver/pkg/registry/rest/delete.go and the pod strategy of Kubernetes v1.35.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.apiserver.decoding import decoded_message
-from lab.apiserver.metadata import after, wrong_uid
-from lab.apiserver.problems import bad_request, conflict
+from lab.apiserver.metadata import after
+from lab.apiserver.problems import Violation, bad_request, invalid_deletion, other_object
 from lab.objects import Object
 from lab.resources import Resource
 
@@ -31,19 +31,21 @@ class DeleteOptions:
 
     @staticmethod
     def from_body(body: Object) -> DeleteOptions:
-        """Return the options of a request's body; 400 for what is of a wrong type or out of range."""
+        """Return the options of a request's body; 400 for what is of a wrong type, 422 for what makes no sense."""
+        if body.get("kind", "DeleteOptions") != "DeleteOptions":
+            version = body.get("apiVersion", "")
+            raise bad_request(
+                f'no kind "{body["kind"]}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+            )
         body = decoded_message("DeleteOptions", body)
+        if violations := _violations(body):
+            raise invalid_deletion(violations)
         preconditions = body.get("preconditions") or {}
         propagation = body.get("propagationPolicy") or ""
-        if body.get("orphanDependents") is not None and not propagation:
+        if body.get("orphanDependents") is not None:
             propagation = "Orphan" if body["orphanDependents"] else "Background"
-        if propagation not in ("", "Background", "Foreground", "Orphan"):
-            raise bad_request(f'invalid DeleteOptions: propagationPolicy: Unsupported value: "{propagation}"')
-        grace = body.get("gracePeriodSeconds")
-        if grace is not None and grace < 0:
-            raise bad_request(f"invalid DeleteOptions: gracePeriodSeconds: Invalid value: {grace}: is negative")
         return DeleteOptions(
-            grace_period_seconds=grace,
+            grace_period_seconds=body.get("gracePeriodSeconds"),
             uid=preconditions.get("uid") or "",
             resource_version=preconditions.get("resourceVersion") or "",
             propagation=propagation,
@@ -54,13 +56,40 @@ def check_preconditions(resource: Resource, found: Object, options: DeleteOption
     """Raise the 409 for an object that is not the one, or not the version, that is to be deleted."""
     metadata = found["metadata"]
     if options.uid and options.uid != metadata["uid"]:
-        raise wrong_uid(resource, metadata["name"], options.uid, metadata["uid"])
-    if options.resource_version and options.resource_version != metadata["resourceVersion"]:
-        why = (
-            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
-            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
+        raise other_object(
+            resource,
+            metadata["name"],
+            field="UID",
+            wanted=options.uid,
+            found=metadata["uid"],
+            happened="deleted and then recreated",
         )
-        raise conflict(resource, metadata["name"], why)
+    if options.resource_version and options.resource_version != metadata["resourceVersion"]:
+        raise other_object(
+            resource,
+            metadata["name"],
+            field="ResourceVersion",
+            wanted=options.resource_version,
+            found=metadata["resourceVersion"],
+            happened="modified",
+        )
+
+
+def _violations(body: Object) -> list[Violation]:
+    """Return what makes no sense (k8s.io/apimachinery v0.35, meta/v1/validation, ValidateDeleteOptions)."""
+    propagation, found = body.get("propagationPolicy"), []
+    if propagation is not None and body.get("orphanDependents") is not None:
+        detail = "orphanDependents and deletionPropagation cannot be both set"
+        found.append(Violation.invalid("propagationPolicy", propagation, detail))
+    elif propagation not in (None, "Background", "Foreground", "Orphan"):
+        supported = ("Foreground", "Background", "Orphan", "nil")
+        found.append(Violation.unsupported("propagationPolicy", propagation, supported))
+    return [*found, *dry_run_violations(body.get("dryRun") or [])]
+
+
+def dry_run_violations(asked: list[str]) -> list[Violation]:
+    """Return what is wrong with the dryRun of a request: it is All or nothing."""
+    return [] if set(asked) <= {"All"} else [Violation.unsupported("dryRun", asked, ("All",))]
 
 
 def marked(resource: Resource, found: Object, options: DeleteOptions) -> Object:
@@ -73,7 +102,8 @@ def marked(resource: Resource, found: Object, options: DeleteOptions) -> Object:
     grace = _grace(resource, found, options)
     if "deletionTimestamp" not in metadata:
         metadata["deletionTimestamp"] = after(grace)
-        metadata["deletionGracePeriodSeconds"] = grace
+        if resource.plural != "namespaces":  # they end by their own strategy (pkg/registry/core/namespace/storage)
+            metadata["deletionGracePeriodSeconds"] = grace
         if metadata.get("generation"):
             metadata["generation"] += 1
     elif options.grace_period_seconds is not None and grace < metadata.get("deletionGracePeriodSeconds", 0):
@@ -83,6 +113,11 @@ def marked(resource: Resource, found: Object, options: DeleteOptions) -> Object:
     if resource.plural == "namespaces":
         ended["status"] = {**(found.get("status") or {}), "phase": "Terminating"}
     return ended
+
+
+def ends_gracefully(resource: Resource) -> bool:
+    """Tell whether objects of a resource may take their time to end, as only pods do."""
+    return resource.plural == "pods" and not resource.group
 
 
 def is_gone(found: Object) -> bool:
@@ -97,7 +132,7 @@ def is_gone(found: Object) -> bool:
 
 def _grace(resource: Resource, found: Object, options: DeleteOptions) -> int:
     """Only pods end gracefully; those that never reached a node, or have finished, end at once."""
-    if resource.plural != "pods" or resource.group:
+    if not ends_gracefully(resource):
         return 0
     spec = found.get("spec") or {}
     if not spec.get("nodeName") or (found.get("status") or {}).get("phase") in ("Succeeded", "Failed"):

@@ -1,8 +1,4 @@
-"""Tells clients which resources there are: /api, /apis, the aggregated form of both, and OpenAPI.
-
-Refuses to describe fields: the OpenAPI documents only say which paths take which parameters, so that kubectl leaves
-validation to the server and takes its built-in merge rules.
-"""
+"""Tells clients which resources there are: /api, /apis, and the aggregated form of both. Refuses to describe fields."""
 
 from __future__ import annotations
 
@@ -12,22 +8,28 @@ from lab.apiserver.catalog import Catalog
 from lab.objects import Object
 from lab.resources import (
     ALL_VERBS,
+    API_SERVICES,
     CRON_JOBS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     DAEMON_SETS,
     DEPLOYMENTS,
     JOBS,
+    MUTATING_WEBHOOKS,
     PODS,
     REPLICA_SETS,
     SERVICES,
     STATEFUL_SETS,
+    VALIDATING_WEBHOOKS,
     Resource,
 )
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 REVIEWS: dict[tuple[str, str, str], str] = {
+    ("authorization.k8s.io", "v1", "localsubjectaccessreviews"): "LocalSubjectAccessReview",
     ("authorization.k8s.io", "v1", "selfsubjectaccessreviews"): "SelfSubjectAccessReview",
     ("authorization.k8s.io", "v1", "selfsubjectrulesreviews"): "SelfSubjectRulesReview",
+    ("authorization.k8s.io", "v1", "subjectaccessreviews"): "SubjectAccessReview",
     ("authentication.k8s.io", "v1", "selfsubjectreviews"): "SelfSubjectReview",
 }
 """Resources that are only created, answered and forgotten."""
@@ -38,14 +40,22 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "eviction": ("policy", "v1", "Eviction", ("create",)),
     "binding": ("", "v1", "Binding", ("create",)),
     "log": ("", "v1", "Pod", ("get",)),
+    "finalize": ("", "", "", ("update",)),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
 }
 """Group, version and kind of a subresource (empty for its resource's own), and its verbs."""
 
+_LACKING = {"namespaces": "deletecollection"}
+"""A verb that a resource does not have."""
+_EXTENDING = frozenset({CUSTOM_RESOURCE_DEFINITIONS, VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS, API_SERVICES})
+"""What `kubectl get api-extensions` shows."""
 _IN_ALL = frozenset({PODS, SERVICES, DAEMON_SETS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, JOBS, CRON_JOBS})
 """What `kubectl get all` shows."""
 
-OPENAPI_V2_PROTOBUF = b"\n\x032.0"
-"""An OpenAPI v2 document that says nothing but its version: gnostic's Document with field 1 set."""
+
+def is_group(catalog: Catalog, name: str) -> bool:
+    """Tell whether anything is served in an API group; the core group is the empty one."""
+    return name in served_versions(catalog)
 
 
 def core_versions() -> Object:
@@ -55,19 +65,19 @@ def core_versions() -> Object:
 
 def group_list(catalog: Catalog) -> Object:
     """Return the answer to /apis."""
-    groups = [_group(name, list(versions)) for name, versions in _groups(catalog).items() if name]
+    groups = [_group(name, list(versions)) for name, versions in served_versions(catalog).items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def group(catalog: Catalog, name: str) -> Object | None:
     """Return the answer to /apis/<group>."""
-    versions = _groups(catalog).get(name)
+    versions = served_versions(catalog).get(name)
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, list(versions))} if versions and name else None
 
 
 def resource_list(catalog: Catalog, group_name: str, version: str) -> Object | None:
     """Return the answer to /api/v1 or /apis/<group>/<version>."""
-    resources = _groups(catalog).get(group_name, {}).get(version)
+    resources = served_versions(catalog).get(group_name, {}).get(version)
     if resources is None:
         return None
     entries: list[Object] = []
@@ -75,11 +85,21 @@ def resource_list(catalog: Catalog, group_name: str, version: str) -> Object | N
         entries.append(_described(resource))
         entries += [_subresource(resource, name) for name in sorted(resource.subresources)]
     entries += [
-        {"name": plural, "singularName": kind.lower(), "namespaced": False, "kind": kind, "verbs": ["create"]}
+        {
+            "name": plural,
+            "singularName": kind.lower(),
+            "namespaced": kind.startswith("Local"),
+            "kind": kind,
+            "verbs": ["create"],
+        }
         for (in_group, in_version, plural), kind in REVIEWS.items()
         if (in_group, in_version) == (group_name, version)
     ]
-    name = f"{group_name}/{version}" if group_name else version
+    entries.sort(key=lambda entry: str(entry["name"]))
+    if not group_name:
+        # The core group's list lacks the apiVersion (k8s.io/apiserver v0.35, pkg/endpoints/discovery/version.go).
+        return {"kind": "APIResourceList", "groupVersion": version, "resources": entries}
+    name = f"{group_name}/{version}"
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": entries}
 
 
@@ -87,55 +107,20 @@ def aggregated(catalog: Catalog, *, core: bool) -> Object:
     """Return the answer to /api (`core`) or /apis for clients that want everything at once."""
     items = [
         {
-            "metadata": {"name": name, "creationTimestamp": None},
+            "metadata": {"name": name} if name else {},
             "versions": [
                 {"version": version, "freshness": "Current", "resources": _aggregated_resources(catalog, name, version)}
                 for version in versions
             ],
         }
-        for name, versions in _groups(catalog).items()
+        for name, versions in served_versions(catalog).items()
         if core is not bool(name)
     ]
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 
-def openapi_index(catalog: Catalog) -> Object:
-    """Return the answer to /openapi/v3."""
-    paths = {}
-    for name, versions in _groups(catalog).items():
-        for version in versions:
-            path = f"apis/{name}/{version}" if name else f"api/{version}"
-            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={catalog.revision}"}
-    return {"paths": paths}
-
-
-def openapi_document(catalog: Catalog, group_name: str, version: str) -> Object | None:
-    """Return the OpenAPI v3 document of a group and version: that PATCH takes fieldValidation and dryRun."""
-    resources = _groups(catalog).get(group_name, {}).get(version)
-    if resources is None:
-        return None
-    parameters = [
-        {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
-        for name in ("dryRun", "fieldManager", "fieldValidation")
-    ]
-    paths = {}
-    for resource in resources:
-        base = f"/apis/{group_name}/{version}" if group_name else f"/api/{version}"
-        place = "/namespaces/{namespace}" if resource.namespaced else ""
-        paths[f"{base}{place}/{resource.plural}/{{name}}"] = {
-            "patch": {
-                "operationId": f"patch{resource.kind}",
-                "parameters": parameters,
-                "responses": {"200": {"description": "OK"}},
-                "x-kubernetes-action": "patch",
-                "x-kubernetes-group-version-kind": {"group": group_name, "version": version, "kind": resource.kind},
-            }
-        }
-    info = {"title": "Kubernetes", "version": "v1"}
-    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": {}}}
-
-
-def _groups(catalog: Catalog) -> dict[str, dict[str, list[Resource]]]:
+def served_versions(catalog: Catalog) -> dict[str, dict[str, list[Resource]]]:
+    """Return what is served by group and version; the core group is the empty one."""
     groups = catalog.groups()
     for group_name, version, _ in REVIEWS:
         groups.setdefault(group_name, {}).setdefault(version, [])
@@ -153,12 +138,14 @@ def _described(resource: Resource) -> Object:
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": list(ALL_VERBS),
+        "verbs": [verb for verb in ALL_VERBS if verb != _LACKING.get(resource.group_resource)],
     }
     if resource.short_names:
         described["shortNames"] = list(resource.short_names)
-    if resource.categories or resource in _IN_ALL:
-        described["categories"] = [*resource.categories, *(["all"] if resource in _IN_ALL else [])]
+    categories = [*resource.categories, *(["all"] if resource in _IN_ALL else [])]
+    categories += ["api-extensions"] if resource in _EXTENDING else []
+    if categories:
+        described["categories"] = categories
     return described
 
 
@@ -178,12 +165,15 @@ def _subresource(resource: Resource, name: str) -> Object:
 
 def _aggregated_resources(catalog: Catalog, group_name: str, version: str) -> list[Object]:
     listed = resource_list(catalog, group_name, version)
+    custom = any(resource.custom for resource in served_versions(catalog)[group_name].get(version, ()))
+    # Built-in resources leave group and version to their place (k8s.io/apiserver v0.35, pkg/endpoints/installer.go).
+    own = (group_name, version) if custom else ("", "")
     found: dict[str, dict[str, Any]] = {}
     for entry in listed["resources"] if listed else ():
         name, _, subresource = entry["name"].partition("/")
         kind = {
-            "group": entry.get("group", group_name),
-            "version": entry.get("version", version),
+            "group": entry.get("group", own[0]),
+            "version": entry.get("version", own[1]),
             "kind": entry["kind"],
         }
         if subresource:

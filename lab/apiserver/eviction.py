@@ -1,12 +1,14 @@
 """Evicts pods as far as their PodDisruptionBudgets allow. Refuses to count healthy pods: that is a controller's work.
 
-Follows pkg/registry/core/pod/storage/eviction.go of Kubernetes v1.34.
+Follows pkg/registry/core/pod/storage/eviction.go of Kubernetes v1.35.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lab.apiserver.admission import Caller
-from lab.apiserver.deletion import DeleteOptions
+from lab.apiserver.deletion import DeleteOptions, check_preconditions
 from lab.apiserver.metadata import now
 from lab.apiserver.problems import forbidden
 from lab.apiserver.registry import Registry
@@ -20,6 +22,7 @@ PROCESSING_RETRY_SECONDS = 10
 
 def evict(registry: Registry, name: str, *, namespace: str, by: Caller, options: DeleteOptions | None = None) -> None:
     """Delete a pod, spending one disruption of its budget. 429 while the budget has none, 500 for several budgets."""
+    options = options or DeleteOptions()
     pod = registry.get(PODS, name, namespace=namespace).object
     if _is_budgeted(pod):
         budgets = _budgets_of(registry, pod, namespace)
@@ -27,10 +30,32 @@ def evict(registry: Registry, name: str, *, namespace: str, by: Caller, options:
             raise ApiError(
                 500,
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+                reason="",
             )
         if budgets and _costs_a_disruption(pod, budgets[0]):
             _spend(registry, budgets[0], name, by)
+    check_preconditions(PODS, pod, options)
+    marked = registry.change(PODS, name, _disrupted, by=by, namespace=namespace, subresource="status")
+    if options.resource_version and not by.dry_run:
+        options = replace(options, resource_version=marked.object["metadata"]["resourceVersion"])
     registry.delete(PODS, name, namespace=namespace, by=by, options=options)
+
+
+def _disrupted(pod: Object) -> Object:
+    """Return the pod with the condition that says why it ends."""
+    held = pod["status"].get("conditions") or []
+    if any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in held):
+        return pod
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "lastProbeTime": None,
+        "lastTransitionTime": now(),
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }
+    others = [c for c in held if c["type"] != "DisruptionTarget"]
+    return {**pod, "status": {**pod["status"], "conditions": [*others, condition]}}
 
 
 def _is_budgeted(pod: Object) -> bool:

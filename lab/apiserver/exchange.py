@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ import orjson
 import yaml
 
 from lab.apiserver import protobuf
-from lab.apiserver.problems import bad_request
+from lab.apiserver.forms import MEDIA_TYPES
+from lab.apiserver.problems import NoSuchPage, bad_request, unsupported_media_type
 from lab.apiserver.routes import query_of
 from lab.errors import ApiError
 
@@ -21,6 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
 
 
 @dataclass(slots=True)
@@ -40,22 +43,27 @@ class Answer:
     @staticmethod
     def refusal(error: ApiError) -> Answer:
         """Return the Status of a refused request."""
+        if isinstance(error, NoSuchPage):
+            return Answer(error.code, f"{error.message}\n".encode(), TEXT)
         return Answer(error.code, orjson.dumps(error.status()) + b"\n", JSON, error.retry_after_seconds)
 
 
 class Exchange:
     """A request that has arrived, and the way back."""
 
-    __slots__ = ("_receive", "_send", "headers", "is_streaming", "method", "path", "query")
+    __slots__ = ("_raw_headers", "_receive", "_send", "headers", "is_streaming", "method", "path", "query", "warnings")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         self.method: str = scope["method"]
         self.path = path
         """The path behind the server's prefix."""
         self.query = query_of(scope["query_string"])
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._raw_headers = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(self._raw_headers)
         self.is_streaming = False
         """Whether the head of a streamed response has been sent."""
+        self.warnings: list[str] = []
+        """What the client is told in Warning headers."""
         self._receive = receive
         self._send = send
 
@@ -63,10 +71,19 @@ class Exchange:
         """Return a header, empty if there is none."""
         return self.headers.get(name, b"").decode("latin-1")
 
+    def header_values(self, name: bytes) -> list[str]:
+        """Return every value of a header that may come several times."""
+        return [value.decode("latin-1") for key, value in self._raw_headers if key == name]
+
     @property
     def media_type(self) -> str:
         """The media type of the body, without parameters."""
         return self.header(b"content-type").partition(";")[0].strip()
+
+    def check_media_type(self) -> None:
+        """Raise the 415 for a body of a media type that is not read. What a PATCH takes is told elsewhere."""
+        if self.method != "PATCH" and self.media_type and self.media_type not in MEDIA_TYPES:
+            raise unsupported_media_type(MEDIA_TYPES)
 
     async def body(self) -> bytes:
         """Return the whole body."""
@@ -79,7 +96,11 @@ class Exchange:
 
     async def content(self, *, required: bool = False) -> Any:
         """Return the parsed body, an empty object if there is none; 400 if it can't be parsed or is missed."""
-        raw = await self.body()
+        self.check_media_type()
+        return self.parsed(await self.body(), required=required)
+
+    def parsed(self, raw: bytes, *, required: bool = False) -> Any:
+        """Return a parsed body, an empty object if it is empty; 400 if it can't be parsed or is missed."""
         if not raw:
             if required:
                 raise bad_request("the body of the request is empty: unexpected end of JSON input")
@@ -96,6 +117,7 @@ class Exchange:
         headers = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode())]
         if answer.retry_after_seconds is not None:
             headers.append((b"retry-after", str(answer.retry_after_seconds).encode()))
+        headers += [(b"warning", f"299 - {json.dumps(warning)}".encode()) for warning in self.warnings]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": answer.body})
 

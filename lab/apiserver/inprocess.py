@@ -50,7 +50,7 @@ class InProcessClient:
         """Yield what changes in all namespaces after the resourceVersion; ends when the server closes it."""
         shelf = self._registry.shelf(resource)
         version = int(resource_version) if resource_version else None
-        watch = shelf.watch(Selection(), version, self._registry.store.version)
+        watch = shelf.watch(Selection(), version)
         try:
             while batch := await _next_changes(watch):
                 for change in batch:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from lab.apiserver.problems import Violation, bad_request, conflict, invalid
+from lab.errors import ApiError
 from lab.objects import Object
 from lab.resources import Resource
 
@@ -22,6 +24,18 @@ _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _GROUPS_WITH_GENERATION = frozenset(
     {"apps", "batch", "policy", "networking.k8s.io", "apiextensions.k8s.io", "admissionregistration.k8s.io"}
 )
+
+_REPLACED_BY_VERSION = frozenset(
+    {
+        "apiservices.apiregistration.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "leases.coordination.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "poddisruptionbudgets.policy",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    }
+)
+"""Built-in resources that are only replaced with their resourceVersion (AllowUnconditionalUpdate in pkg/registry)."""
 
 _second = -1
 _now = ""
@@ -77,16 +91,16 @@ def settle_metadata(resource: Resource, old: Object, new: Object, *, put: bool) 
     name = held["name"]
     if metadata.setdefault("name", name) != name:
         raise bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
-    version = metadata.get("resourceVersion")
-    if not version and put and resource.custom:
-        unset = Violation.invalid("metadata.resourceVersion", "0x0", "must be specified for an update")
-        raise invalid(resource, name, [unset])
-    if version and version != held["resourceVersion"]:
-        raise conflict(resource, name)
-    if metadata.get("uid", held["uid"]) != held["uid"]:
-        raise wrong_uid(resource, name, metadata["uid"], held["uid"])
-    if metadata.get("namespace", held.get("namespace")) != held.get("namespace"):
+    _check_version(resource, metadata.get("resourceVersion") or "", held, put=put)
+    if (metadata.get("uid") or held["uid"]) != held["uid"]:
+        if put:
+            raise wrong_uid(resource, name, metadata["uid"], held["uid"])
+        raise _immutable(resource, name, "uid", metadata["uid"])
+    if (metadata.get("namespace") or held.get("namespace")) != held.get("namespace"):
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        if metadata.get(field) is not None and metadata[field] != held.get(field):
+            raise _immutable(resource, name, field, metadata[field])
     for field in (*_SET_BY_SERVER, "namespace", "resourceVersion"):
         if field in held:
             metadata[field] = held[field]
@@ -116,6 +130,23 @@ def wrong_uid(resource: Resource, name: str, wanted: str, found: str) -> Excepti
     return conflict(resource, name, f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}")
 
 
+def _check_version(resource: Resource, version: str, held: dict[str, Any], *, put: bool) -> None:
+    if version and not version.isdecimal():
+        raise ApiError(500, f'strconv.ParseUint: parsing "{version}": invalid syntax', reason="")
+    if version.strip("0"):
+        if version != held["resourceVersion"]:
+            raise conflict(resource, held["name"])
+    elif put and (resource.custom or resource.group_resource in _REPLACED_BY_VERSION):
+        unset = Violation.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        # The registry names the resource here where it names the kind elsewhere (apiserver v0.35, registry/store.go).
+        raise invalid(replace(resource, kind=resource.plural), held["name"], [unset])
+
+
+def _immutable(resource: Resource, name: str, field: str, value: object) -> Exception:
+    """Return the 422 for a changed field, which both validations of metadata complain about."""
+    return invalid(resource, name, [Violation.invalid(f"metadata.{field}", value, "field is immutable")] * 2)
+
+
 def _refuse_late_finalizers(resource: Resource, held: dict[str, Any], metadata: dict[str, Any]) -> None:
     if "deletionTimestamp" not in held:
         return
@@ -125,7 +156,8 @@ def _refuse_late_finalizers(resource: Resource, held: dict[str, Any], metadata: 
         detail = (
             f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
         )
-        raise invalid(resource, held["name"], [Violation.forbidden("metadata.finalizers", detail)])
+        # Both the strategy and the registry check it, and both are heard.
+        raise invalid(resource, held["name"], [Violation.forbidden("metadata.finalizers", detail)] * 2)
 
 
 def _drop_empty(metadata: dict[str, Any]) -> None:
@@ -135,4 +167,4 @@ def _drop_empty(metadata: dict[str, Any]) -> None:
 
 
 def _version_on_create() -> Exception:
-    return bad_request("resourceVersion should not be set on objects to be created")
+    return ApiError(500, "resourceVersion should not be set on objects to be created", reason="")

@@ -5,28 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lab.apiserver.patch import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, json_patch, merge_patch
+from lab.apiserver.patch import (
+    APPLY_PATCH,
+    JSON_PATCH,
+    MERGE_PATCH,
+    STRATEGIC_MERGE_PATCH,
+    json_patch,
+    merge_patch,
+    undecodable_patch,
+)
 from lab.apiserver.problems import bad_request, unsupported_media_type
 from lab.apiserver.strategic import strategic_merge_patch
+from lab.errors import ApiError
 from lab.objects import Object
 from lab.resources import Resource
 
 
 def patch_action(resource: Resource, media_type: str, patch: Any) -> Callable[[Object], Object]:
-    """Return what a patch does to an object; 415 for a kind of patch that the resource does not take.
-
-    An apply patch is merged without looking at field managers: fields that were applied before and are left out now,
-    stay.
-    """
+    """Return what a patch that is no apply does to an object; 415 for a kind that the resource does not take."""
     if media_type == JSON_PATCH:
         return lambda found: _an_object(json_patch(found, patch))
+    if media_type == STRATEGIC_MERGE_PATCH and resource.custom:
+        raise unsupported_media_type((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+    if media_type not in (MERGE_PATCH, STRATEGIC_MERGE_PATCH):
+        raise ApiError(415, "415: Unsupported Media Type", details={})
     _an_object(patch)
-    if media_type == MERGE_PATCH or (media_type == APPLY_PATCH and resource.custom):
+    if media_type == MERGE_PATCH:
         return lambda found: merge_patch(found, patch)
-    if media_type in (STRATEGIC_MERGE_PATCH, APPLY_PATCH) and not resource.custom:
-        return lambda found: _strategically(found, patch)
-    strategic = () if resource.custom else (STRATEGIC_MERGE_PATCH,)
-    raise unsupported_media_type((JSON_PATCH, MERGE_PATCH, *strategic, APPLY_PATCH))
+    return lambda found: _strategically(found, patch)
 
 
 def _strategically(found: Object, patch: Object) -> Object:
@@ -38,5 +44,5 @@ def _strategically(found: Object, patch: Object) -> Object:
 
 def _an_object(value: Any) -> Object:
     if not isinstance(value, dict):
-        raise bad_request("error decoding patch: the patch is not a JSON object")
+        raise undecodable_patch(value, "map[string]interface {}")
     return value

@@ -109,6 +109,31 @@ _MESSAGES: dict[str, Message] = {
     "SelfSubjectRulesReview": {**_WITH_METADATA, 2: ("spec", "SelfSubjectRulesReviewSpec")},
     "SelfSubjectRulesReviewSpec": {1: ("namespace", "string")},
     "SelfSubjectReview": _WITH_METADATA,
+    "TokenRequest": {**_WITH_METADATA, 2: ("spec", "TokenRequestSpec")},
+    "TokenRequestSpec": {
+        1: ("audiences", "[string]"),
+        4: ("expirationSeconds", "int"),
+        3: ("boundObjectRef", "BoundObjectReference"),
+    },
+    "BoundObjectReference": {
+        1: ("kind", "string"),
+        2: ("apiVersion", "string"),
+        3: ("name", "string"),
+        4: ("uid", "string"),
+    },
+    "Role": {**_WITH_METADATA, 2: ("rules", "[PolicyRule]")},
+    "ClusterRole": {**_WITH_METADATA, 2: ("rules", "[PolicyRule]")},
+    "PolicyRule": {
+        1: ("verbs", "[string]"),
+        2: ("apiGroups", "[string]"),
+        3: ("resources", "[string]"),
+        4: ("resourceNames", "[string]"),
+        5: ("nonResourceURLs", "[string]"),
+    },
+    "RoleBinding": {**_WITH_METADATA, 2: ("subjects", "[Subject]"), 3: ("roleRef", "RoleRef")},
+    "ClusterRoleBinding": {**_WITH_METADATA, 2: ("subjects", "[Subject]"), 3: ("roleRef", "RoleRef")},
+    "Subject": {1: ("kind", "string"), 2: ("apiGroup", "string"), 3: ("name", "string"), 4: ("namespace", "string")},
+    "RoleRef": {1: ("apiGroup", "string"), 2: ("kind", "string"), 3: ("name", "string")},
 }
 
 

@@ -1,44 +1,30 @@
-"""Writes objects, lists and watch events in the form that a client accepts: whole, as tables, or as metadata only.
+"""Writes objects, lists and watch events in the form that a client takes: whole, as tables, or as metadata only.
 
-Refuses protobuf and CBOR: a client that takes nothing else gets a 406.
+Refuses to find out which form that is: `forms` does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import orjson
+import yaml
 
 from lab.apiserver.catalog import Definition
-from lab.apiserver.columns import Column, columns_of
+from lab.apiserver.cells import Column
+from lab.apiserver.columns import columns_of
+from lab.apiserver.forms import Form
 from lab.apiserver.paging import Page
 from lab.apiserver.store import Recorded, Stored
+from lab.apiserver.versions import seen
 from lab.errors import ApiError
 from lab.objects import Object
 
-Form = Literal["whole", "table", "metadata"]
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""The annotation of the bookmark after the last initial event (k8s.io/apimachinery v0.35, meta/v1/types.go)."""
 
-
-@lru_cache(maxsize=256)
-def form_of(accept: str) -> Form:
-    """Return the form that an Accept header asks for; raises the 406 if it is none that the lab writes."""
-    if not accept:
-        return "whole"
-    for offer in accept.split(","):
-        media_type, _, parameters = offer.strip().partition(";")
-        if media_type.strip() not in ("application/json", "*/*", "application/*"):
-            continue
-        if "as=Table" in parameters:
-            return "table"
-        if "as=PartialObjectMetadata" in parameters:
-            return "metadata"
-        if "as=" not in parameters:
-            return "whole"
-    raise ApiError(
-        406, "only the following media types are accepted: application/json", reason="NotAcceptable", details={}
-    )
+WHOLE = Form()
 
 
 @dataclass(frozen=True)
@@ -46,15 +32,15 @@ class Rendering:
     """How one request wants its objects. `include` is the includeObject parameter of tables."""
 
     definition: Definition
-    form: Form = "whole"
+    form: Form = WHOLE
     include: str = "Metadata"
 
     def one(self, stored: Stored) -> bytes:
         """Return one object."""
-        if self.form == "whole":
-            return stored.json
-        if self.form == "metadata":
-            return orjson.dumps(_only_metadata(stored.object))
+        if not self.form.shape:
+            return self._json(stored)
+        if self.form.only_metadata:
+            return orjson.dumps(self._only_metadata(stored.object))
         return self._table([stored], {"resourceVersion": str(stored.object["metadata"].get("resourceVersion", ""))})
 
     def many(self, page: Page) -> bytes:
@@ -64,46 +50,71 @@ class Rendering:
             metadata["continue"] = page.token
             if page.remaining is not None:
                 metadata["remainingItemCount"] = page.remaining
-        if self.form == "table":
+        if self.form.shape == "Table":
             return self._table(page.items, metadata)
-        if self.form == "metadata":
-            kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
-            items = [orjson.dumps(_only_metadata(stored.object)) for stored in page.items]
+        if self.form.only_metadata:
+            kind, version = "PartialObjectMetadataList", self.form.api_version
+            items = [orjson.dumps(self._only_metadata(stored.object)) for stored in page.items]
         else:
             resource = self.definition.resource
             kind, version = f"{resource.kind}List", resource.api_version
-            items = [stored.json for stored in page.items]
+            items = self._without_kind(page.items)
         head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
         return b"".join((head[:-1], b',"items":[', b",".join(items), b"]}\n"))
 
+    def _without_kind(self, found: list[Stored]) -> list[bytes]:
+        """Return objects as items of their list, which tells their kind for them unless they are custom resources."""
+        resource = self.definition.resource
+        if resource.custom:
+            return [self._json(stored) for stored in found]
+        kind = len(orjson.dumps({"kind": resource.kind, "apiVersion": resource.api_version}))
+        return [b"{" + stored.json[kind:] for stored in found]
+
+    def _json(self, stored: Stored) -> bytes:
+        shown = seen(self.definition, stored.object)
+        return stored.json if shown is stored.object else orjson.dumps(shown)
+
     def event(self, change: Recorded, *, first: bool) -> bytes:
         """Return a line of a watch. Only the first row of a watched table comes with the columns."""
-        if self.form == "table":
+        if self.form.shape == "Table":
             metadata = {"resourceVersion": str(change.stored.version)}
             body = self._table([change.stored], metadata, columns=first)
         else:
             body = self.one(change.stored)
         return b"".join((b'{"type":"', change.type.encode(), b'","object":', body, b"}\n"))
 
-    def bookmark(self, version: int) -> bytes:
-        """Return the line that tells how far a watch has come."""
+    def bookmark(self, version: int, *, initial_events_end: bool = False) -> bytes:
+        """Return the line that tells how far a watch has come, or that what there was has been sent."""
         resource = self.definition.resource
-        metadata = {"resourceVersion": str(version), "creationTimestamp": None}
+        metadata: Object = {"resourceVersion": str(version)}
+        if initial_events_end:
+            metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         body: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-        if self.form == "metadata":
-            body |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-        elif self.form == "table":
-            body |= {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": None, "rows": []}
+        if self.form.only_metadata:
+            body |= {"kind": "PartialObjectMetadata", "apiVersion": self.form.api_version}
+        elif self.form.shape == "Table":
+            body = self._table_bookmark(metadata)
         return orjson.dumps({"type": "BOOKMARK", "object": body}) + b"\n"
+
+    def _table_bookmark(self, metadata: Object) -> Object:
+        """A table's bookmark has a row, by whose object clients learn what it says."""
+        row = {"cells": [], "object": self._only_metadata({"metadata": metadata})}
+        return {
+            "kind": "Table",
+            "apiVersion": self.form.api_version,
+            "metadata": {"resourceVersion": metadata["resourceVersion"]},
+            "columnDefinitions": None,
+            "rows": [row],
+        }
 
     def _table(self, items: list[Stored], metadata: Object, *, columns: bool = True) -> bytes:
         shown = columns_of(self.definition)
         table = {
             "kind": "Table",
-            "apiVersion": "meta.k8s.io/v1",
+            "apiVersion": self.form.api_version,
             "metadata": metadata,
             "columnDefinitions": [column.definition() for column in shown] if columns else None,
-            "rows": [self._row(stored.object, shown) for stored in items],
+            "rows": [self._row(seen(self.definition, stored.object), shown) for stored in items],
         }
         return orjson.dumps(table)
 
@@ -112,14 +123,23 @@ class Rendering:
         if self.include == "Object":
             row["object"] = found
         elif self.include != "None":
-            row["object"] = _only_metadata(found)
+            row["object"] = self._only_metadata(found)
         return row
+
+    def _only_metadata(self, found: Object) -> Object:
+        return {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": self.form.api_version,
+            "metadata": found["metadata"],
+        }
+
+    def encoded(self, body: bytes) -> bytes:
+        """Return an answer's JSON in the media type that the client takes."""
+        if self.form.media_type == "application/json":
+            return body
+        return yaml.safe_dump(orjson.loads(body)).encode()
 
 
 def error_event(error: ApiError) -> bytes:
     """Return the line by which a watch tells that it has failed."""
     return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
-
-
-def _only_metadata(found: Object) -> Object:
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": found["metadata"]}

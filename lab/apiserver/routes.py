@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -9,7 +10,8 @@ from lab.apiserver.problems import bad_request
 
 _SUBRESOURCES_OF_NAMESPACES = frozenset({"status", "finalize"})
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
-_TRUE = frozenset({"1", "true", "True", "TRUE", "t", "T"})
+_FALSE = frozenset({"0", "false"})
+"""All other values count as true (k8s.io/apimachinery v0.35, pkg/runtime/conversion.go)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +56,40 @@ def _within(group: str, version: str, rest: list[str]) -> Route | None:
 def verb_of(method: str, route: Route, query: dict[str, str]) -> str:
     """Return the verb as audit logs and RBAC rules name it; empty for a method that no resource takes."""
     if method == "GET":
-        if is_set(query, "watch"):
-            return "watch"
-        return "get" if route.name else "list"
+        if route.name:
+            return "get"
+        return "watch" if is_set(query, "watch") else "list"
     if method == "DELETE":
         return "delete" if route.name else "deletecollection"
     return _VERBS.get(method, "")
 
 
+def name_selected(query: dict[str, str]) -> str:
+    """Return the one name that a field selector lets through, empty if it is none or several."""
+    terms = (term.strip() for term in query.get("fieldSelector", "").split(","))
+    found = (term.partition("=")[2].lstrip("=") for term in terms if term.startswith("metadata.name="))
+    return next(found, "")
+
+
 def query_of(query_string: bytes) -> dict[str, str]:
-    """Return the query's parameters, the last of each name."""
-    return dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)) if query_string else {}
+    """Return the query's parameters, the first of each name."""
+    if not query_string:
+        return {}
+    return dict(reversed(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)))
 
 
-def seconds_in(query: dict[str, str], name: str) -> int | None:
-    """Return a parameter that counts seconds, None if it is not there; 400 if it is no whole number from 0."""
+def number_in(query: dict[str, str], name: str) -> int | None:
+    """Return a parameter that is an int64, None if it is not there; 400 for anything else, in Go's words."""
     text = query.get(name)
-    if text is not None and not (text.isascii() and text.isdecimal()):
-        raise bad_request(f'invalid options: {name}: Invalid value: "{text}": must be a whole number from 0')
-    return None if text is None else int(text)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if not -(1 << 63) <= int(text) < 1 << 63:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
 
 
 def is_set(query: dict[str, str], name: str) -> bool:
     """Tell whether a boolean parameter is true."""
-    return query.get(name) in _TRUE
+    return name in query and query[name] not in _FALSE

@@ -1,7 +1,7 @@
-"""The part of OpenAPI v3 schemas of CustomResourceDefinitions that the lab enforces: defaults, required, enum, types.
+"""What a structural schema makes of a custom object: unknown fields dropped, nulls gone, defaults filled in.
 
-Refuses to prune: unknown fields are kept, as with x-kubernetes-preserve-unknown-fields. Patterns, formats and CEL rules
-are not looked at.
+Follows pruning and defaulting of apiextensions-apiserver (pkg/apiserver/schema of Kubernetes v1.35). Refuses to judge
+values: `schema_validation` does.
 """
 
 from __future__ import annotations
@@ -9,88 +9,96 @@ from __future__ import annotations
 from typing import Any
 
 from lab.apiserver.patch import copied
-from lab.apiserver.problems import Violation
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-}
+Schema = dict[str, Any]
+
+METADATA = frozenset({"apiVersion", "kind", "metadata"})
+"""Fields that every object has, whatever its schema says."""
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
-def apply_defaults(value: Any, schema: dict[str, Any]) -> None:
-    """Fill in the schema's defaults, in place, in every object that is there."""
+def shape(found: dict[str, Any], schema: Schema) -> None:
+    """Leave an object, in place, as its schema wants it: without null and unknown fields, and with defaults."""
+    if not schema.get("properties") and schema.get(PRESERVE):
+        return
+    drop_nulls(found, schema)
+    apply_defaults(found, schema)
+    prune(found, schema, root=True)
+
+
+def prune(value: Any, schema: Schema | None, *, root: bool = False) -> None:
+    """Drop, in place, the fields that the schema does not know."""
     if isinstance(value, dict):
-        for name, property_schema in (schema.get("properties") or {}).items():
-            if name not in value and "default" in property_schema:
-                value[name] = copied(property_schema["default"])
-            if name in value:
-                apply_defaults(value[name], property_schema)
-        extra = schema.get("additionalProperties")
-        if isinstance(extra, dict):
-            for item in value.values():
-                apply_defaults(item, extra)
+        keeps = schema is not None and schema.get(PRESERVE)
+        for name in list(value):
+            if _is_metadata(name, schema, root=root):
+                continue
+            known, inner = _of_field(schema, name)
+            if known:
+                prune(value[name], inner)
+            elif not keeps:
+                del value[name]
+    elif isinstance(value, list):
+        if schema is not None and schema.get(PRESERVE) and "items" not in schema:
+            return
+        for item in value:
+            prune(item, (schema or {}).get("items"))
+
+
+def drop_nulls(value: Any, schema: Schema) -> None:
+    """Drop, in place, the nulls of fields that may not be null and have no default."""
+    if isinstance(value, dict):
+        for name in list(value):
+            known, inner = _of_field(schema, name)
+            if not known or inner is None:
+                continue
+            if value[name] is None and not inner.get("nullable") and inner.get("default") is None:
+                del value[name]
+            else:
+                drop_nulls(value[name], inner)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for item in value:
-            apply_defaults(item, schema["items"])
+            drop_nulls(item, schema["items"])
 
 
-def schema_violations(value: Any, schema: dict[str, Any], path: str = "") -> list[Violation]:
-    """Return what in a value is not as the schema demands, in the words of apiextensions-apiserver."""
-    if value is None:
-        return [] if schema.get("nullable") else [_wrong_type(value, schema, path)] if schema.get("type") else []
-    if _has_wrong_type(value, schema):
-        return [_wrong_type(value, schema, path)]
-    found: list[Violation] = []
-    if "enum" in schema and value not in schema["enum"]:
-        found.append(Violation.unsupported(path, value, schema["enum"]))
+def apply_defaults(value: Any, schema: Schema) -> None:
+    """Fill in the schema's defaults, in place, in every object that is there, also for nulls that may not be."""
     if isinstance(value, dict):
-        found += _object_violations(value, schema, path)
+        for name, inner in (schema.get("properties") or {}).items():
+            if inner.get("default") is not None and (name not in value or _is_wrong_null(value[name], inner)):
+                value[name] = copied(inner["default"])
+        for name in value:
+            known, found = _of_field(schema, name)
+            if known and found is not None:
+                value[name] = _with_default(value[name], found)
+                apply_defaults(value[name], found)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for i, item in enumerate(value):
-            found += schema_violations(item, schema["items"], f"{path}[{i}]")
-    return found
+            value[i] = _with_default(item, schema["items"])
+            apply_defaults(value[i], schema["items"])
 
 
-def _object_violations(value: dict[str, Any], schema: dict[str, Any], path: str) -> list[Violation]:
-    found = [Violation.required(_join(path, name)) for name in schema.get("required") or () if name not in value]
+def _with_default(value: Any, schema: Schema) -> Any:
+    return copied(schema.get("default")) if _is_wrong_null(value, schema) else value
+
+
+def _is_wrong_null(value: Any, schema: Schema) -> bool:
+    return value is None and not schema.get("nullable")
+
+
+def _of_field(schema: Schema | None, name: str) -> tuple[bool, Schema | None]:
+    """Return whether a schema knows a field, and the field's own schema unless it may be anything."""
+    if schema is None:
+        return False, None
     properties = schema.get("properties") or {}
+    if name in properties:
+        return True, properties[name]
     extra = schema.get("additionalProperties")
-    for name, item in value.items():
-        if name in properties and not (path == "" and name == "metadata"):
-            found += schema_violations(item, properties[name], _join(path, name))
-        elif isinstance(extra, dict):
-            found += schema_violations(item, extra, _join(path, name))
-    return found
+    if isinstance(extra, dict):
+        return True, extra
+    # `additionalProperties: true` knows every field, and nothing below it.
+    return extra is True, None
 
 
-def _has_wrong_type(value: Any, schema: dict[str, Any]) -> bool:
-    if schema.get("x-kubernetes-int-or-string"):
-        return not isinstance(value, (int, str)) or isinstance(value, bool)
-    wanted = _TYPES.get(schema.get("type", ""))
-    if wanted is None:
-        return False
-    return not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)
-
-
-def _wrong_type(value: Any, schema: dict[str, Any], path: str) -> Violation:
-    wanted = "integer,string" if schema.get("x-kubernetes-int-or-string") else schema["type"]
-    detail = f'{path or "<root>"} in body must be of type {wanted}: "{_type_name(value)}"'
-    return Violation.wrong_type(path or "<nil>", _type_name(value), detail)
-
-
-def _type_name(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    return next(name for name, types in _TYPES.items() if isinstance(value, types))
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def _is_metadata(name: str, schema: Schema | None, *, root: bool) -> bool:
+    return name in METADATA and (root or bool(schema and schema.get("x-kubernetes-embedded-resource")))

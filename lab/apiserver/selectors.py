@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
 
+from lab.apiserver.labelselectors import Predicate, label_predicates
 from lab.apiserver.problems import bad_request
 from lab.objects import Object
 from lab.resources import Resource
-
-Predicate = Callable[[Object], bool]
-
-_SET = re.compile(r"^\s*(\S+)\s+(in|notin)\s*\(([^)]*)\)\s*$")
-_SPLIT = re.compile(r",(?![^(]*\))")
 
 _FIELDS: dict[str, frozenset[str]] = {
     "pods": frozenset(
@@ -46,9 +40,10 @@ _FIELDS: dict[str, frozenset[str]] = {
     "nodes": frozenset({"spec.unschedulable"}),
     "secrets": frozenset({"type"}),
     "namespaces": frozenset({"status.phase"}),
-    "jobs": frozenset({"status.successful"}),
-    "replicasets": frozenset({"status.replicas"}),
+    "services": frozenset({"spec.clusterIP", "spec.type"}),
+    "jobs.batch": frozenset({"status.successful"}),
 }
+"""By group resource (pkg/apis/core/v1/conversion.go, pkg/apis/batch/v1/conversion.go of Kubernetes v1.35)."""
 _ABSENT = {"spec.hostNetwork": "false", "spec.unschedulable": "false"}
 """What a field counts as where an object lacks it (pkg/registry/core/{pod,node}/strategy.go); others count as empty."""
 _NAME_AND_NAMESPACE = frozenset({"metadata.name", "metadata.namespace"})
@@ -89,21 +84,14 @@ def select(resource: Resource, *, namespace: str = "", labels: str = "", fields:
     predicates = list(label_predicates(labels)) if labels else []
     name: str | None = None
     for path, value, wanted in _field_terms(fields) if fields else ():
-        if path not in _NAME_AND_NAMESPACE and path not in _FIELDS.get(resource.plural, ()):
-            raise bad_request(f"field label not supported: {path}")
-        if path == "metadata.name" and wanted:
+        _check_field(resource, path)
+        if path == "metadata.name" and wanted and name is None:
             name = value
         elif path == "metadata.namespace" and wanted and not namespace:
             namespace = value
         else:
             predicates.append(_field_predicate(path, value, wanted=wanted))
     return Selection(namespace=namespace, name=name, predicates=tuple(predicates))
-
-
-@lru_cache(maxsize=1024)
-def label_predicates(selector: str) -> tuple[Predicate, ...]:
-    """Return one predicate per requirement of a label selector in string form."""
-    return tuple(_label_predicate(term) for term in _SPLIT.split(selector) if term.strip())
 
 
 def matches_selector(selector: Object | None, labels: dict[str, str]) -> bool:
@@ -127,41 +115,26 @@ def _expression_holds(expression: Object, labels: dict[str, str]) -> bool:
     return (value is not None) == (operator == "Exists")
 
 
-def _label_predicate(term: str) -> Predicate:
-    if found := _SET.match(term):
-        key, operator, listed = found.groups()
-        values = {value.strip() for value in listed.split(",")}
-        return _in_values(key, frozenset(values), negated=operator == "notin")
-    for operator in ("!=", "==", "="):
-        key, found_operator, value = term.partition(operator)
-        if found_operator:
-            return _in_values(key.strip(), frozenset({value.strip()}), negated=operator == "!=")
-    key = term.strip()
-    if not re.fullmatch(r"!?\s*[\w./-]+", key):
-        raise bad_request(f"unable to parse requirement: found '{key}', expected: an identifier")
-    if key.startswith("!"):
-        missing = key[1:].strip()
-        return lambda found: missing not in (found["metadata"].get("labels") or ())
-    return lambda found: key in (found["metadata"].get("labels") or ())
-
-
-def _in_values(key: str, values: frozenset[str], *, negated: bool) -> Predicate:
-    if negated:
-        return lambda found: (found["metadata"].get("labels") or {}).get(key) not in values
-    return lambda found: (found["metadata"].get("labels") or {}).get(key) in values
-
-
 def _field_terms(selector: str) -> list[tuple[str, str, bool]]:
     terms = []
-    for term in filter(None, selector.split(",")):
-        for operator in ("!=", "==", "="):
-            path, found_operator, value = term.partition(operator)
-            if found_operator:
-                terms.append((path.strip(), value.strip(), operator != "!="))
-                break
-        else:
-            raise bad_request(f"invalid field selector: invalid selector: '{term}'; can't understand '{term}'")
+    for term in filter(None, re.split(r"(?<!\\),", selector)):
+        match = re.match(r"(.*?)(!=|==|=)(.*)", term, re.DOTALL)
+        if match is None:
+            raise bad_request(f"invalid selector: '{selector}'; can't understand '{term}'")
+        path, operator, value = match.groups()
+        terms.append((path, re.sub(r"\\([\\,=])", r"\1", value), operator != "!="))
     return terms
+
+
+def _check_field(resource: Resource, path: str) -> None:
+    known = _FIELDS.get(resource.group_resource)
+    if known is None:
+        if path not in _NAME_AND_NAMESPACE:
+            raise bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+    elif path != "metadata.name" and path not in known and not (path == "metadata.namespace" and resource.namespaced):
+        if resource.kind == "Job":
+            raise bad_request(f'field label "{path}" not supported for Job')
+        raise bad_request(f"field label not supported: {path}")
 
 
 def _field_predicate(path: str, value: str, *, wanted: bool) -> Predicate:

@@ -9,17 +9,22 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from lab.apiserver.access import Access, Act, Rules
+from lab.apiserver.access import Access
 from lab.apiserver.admission import LAB, AdmissionHook, AdmissionRequest, Caller, User
-from lab.apiserver.discovery import REVIEWS
-from lab.apiserver.documents import OPEN_PATHS, document
+from lab.apiserver.bootstrap import create_first_roles
+from lab.apiserver.documents import document
 from lab.apiserver.endpoints import Endpoints, LogSource
+from lab.apiserver.escalation import Escalation
 from lab.apiserver.exchange import Answer, Exchange
 from lab.apiserver.inprocess import InProcessClient
-from lab.apiserver.problems import bad_request, method_not_allowed
+from lab.apiserver.options import options_of
+from lab.apiserver.problems import method_not_allowed
+from lab.apiserver.rbac import Act, Roles
 from lab.apiserver.registry import Registry
-from lab.apiserver.routes import Route, route_of, verb_of
+from lab.apiserver.reviews import Reviews
+from lab.apiserver.routes import Route, name_selected, route_of, verb_of
 from lab.apiserver.store import WATCH_HISTORY, Store
+from lab.apiserver.tokens import ServiceAccountTokens
 from lab.apiserver.trouble import carry_out
 from lab.apiserver.watching import stream_watch
 from lab.errors import ApiError
@@ -31,6 +36,8 @@ from lab.resources import Resource
 __all__ = ["AdmissionHook", "AdmissionRequest", "ApiServer", "User"]
 
 log = logging.getLogger(__name__)
+
+_IMPERSONATION = frozenset({b"impersonate-user", b"impersonate-group", b"impersonate-uid"})
 
 
 def logged_starts(pod: Object) -> str:
@@ -48,7 +55,6 @@ class ApiServer:
         tokens: Mapping[str, User],
         faults: Faults,
         version: str = "v1.34.11",
-        rules: Rules | None = None,
         watch_history: int = WATCH_HISTORY,
         log_source: LogSource = logged_starts,
     ) -> None:
@@ -60,8 +66,11 @@ class ApiServer:
         self.registry.create_first_namespaces(LAB)
         self.client: Client = InProcessClient(self.registry)
         self._faults = faults
-        self._access = Access(tokens, rules)
-        self._endpoints = Endpoints(self.registry, self._access, log_source)
+        create_first_roles(self.registry, LAB)
+        roles, accounts = Roles(self.registry), ServiceAccountTokens(self.registry)
+        self._access = Access(tokens, accounts, roles)
+        Escalation(self._access, roles).register(self.registry.hooks)
+        self._endpoints = Endpoints(self.registry, Reviews(self._access, roles), accounts, log_source)
 
     def register_admission(self, resource: Resource, hook: AdmissionHook) -> None:
         """Ask a hook about every write of a resource and its subresources."""
@@ -117,31 +126,47 @@ class ApiServer:
 
     def _caller(self, exchange: Exchange, route: Route, verb: str) -> Caller:
         """Return who asks, once it is clear that they may."""
-        user = self._access.authenticate(exchange.header(b"authorization"))
+        user = self._user(exchange)
+        self._access.authorize(user, _act(exchange, route, verb))
         if not verb:
             raise method_not_allowed()
-        if (route.group, route.version, route.plural) not in REVIEWS:
-            self._access.authorize(
-                user,
-                Act(
-                    verb=verb,
-                    group=route.group,
-                    resource=route.plural,
-                    subresource=route.subresource,
-                    namespace=route.namespace,
-                    name=route.name,
-                ),
-            )
-        dry_run = exchange.query.get("dryRun", "")
-        if dry_run not in ("", "All"):
-            raise bad_request(f'Invalid value: "{dry_run}": dryRun: Unsupported value: supported values: "All"')
-        return Caller(user, dry_run=bool(dry_run))
+        options = options_of(verb, exchange.query, user_agent=exchange.header(b"user-agent"), patch=exchange.media_type)
+        return Caller(user, dry_run=options.dry_run, manager=options.manager)
+
+    def _user(self, exchange: Exchange) -> User:
+        user = self._access.authenticate(exchange.header(b"authorization"))
+        if _IMPERSONATION.isdisjoint(exchange.headers):
+            return user
+        name, uid = exchange.header(b"impersonate-user"), exchange.header(b"impersonate-uid")
+        return self._access.impersonated(user, name=name, groups=exchange.header_values(b"impersonate-group"), uid=uid)
 
     def _document(self, exchange: Exchange, verb: str) -> Answer:
-        """Answer a path that is not a resource's: open ones to everybody, the others to every known user."""
+        """Answer a path that is not a resource's."""
+        self._access.authorize(self._user(exchange), Act(verb=verb, path=exchange.path))
         path = exchange.path.rstrip("/")
-        if path not in OPEN_PATHS:
-            self._access.authenticate(exchange.header(b"authorization"))
         if verb not in ("get", "head"):
             raise method_not_allowed()
-        return document(self.registry.catalog, self.version, path, exchange.header(b"accept"))
+        return document(
+            self.registry.catalog,
+            self.version,
+            path,
+            exchange.header(b"accept"),
+            verbose="verbose" in exchange.query,
+        )
+
+
+def _act(exchange: Exchange, route: Route, verb: str) -> Act:
+    """Return what a request wants. Source: k8s.io/apiserver v0.35, pkg/endpoints/request/requestinfo.go."""
+    name, namespace = route.name, route.namespace
+    if not name and verb in ("list", "watch"):
+        name = name_selected(exchange.query)
+    if not route.group and route.plural == "namespaces":
+        namespace = route.name
+    return Act(
+        verb=verb,
+        group=route.group,
+        resource=route.plural,
+        subresource=route.subresource,
+        namespace=namespace,
+        name=name,
+    )

@@ -14,7 +14,7 @@ from typing import Literal
 
 import orjson
 
-from lab.apiserver.problems import expired_list, expired_watch, version_ahead
+from lab.apiserver.problems import expired_watch
 from lab.apiserver.selectors import Selection
 from lab.objects import Object
 from lab.platform.client import WatchEvent
@@ -31,18 +31,21 @@ WATCH_BACKLOG = 200_000
 class Stored:
     """One version of an object, with its JSON once somebody has asked for it."""
 
-    __slots__ = ("_json", "object", "version")
+    __slots__ = ("_json", "creator", "object", "version")
 
     def __init__(self, found: Object, version: int) -> None:
         self.object = found
         self.version = version
+        self.creator = ""
+        """The field manager that has created the object, empty if nobody has noted it."""
         self._json: bytes | None = None
 
     @property
     def json(self) -> bytes:
-        """The object as JSON."""
+        """The object as JSON, its kind and apiVersion first."""
         if self._json is None:
-            self._json = orjson.dumps(self.object)
+            found = self.object
+            self._json = orjson.dumps({"kind": found["kind"], "apiVersion": found["apiVersion"], **found})
         return self._json
 
 
@@ -87,14 +90,17 @@ class Recorded:
 class Watch:
     """A queue of the changes that one client has yet to receive."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, *, after: int = 0) -> None:
         self.selection = selection
+        self._after = after
         self._closed = False
         self._pending: deque[Recorded] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
     def push(self, change: Recorded) -> None:
-        """Queue a change if the selection lets it through."""
+        """Queue a change if it is new to the watch and the selection lets it through."""
+        if change.stored.version <= self._after:
+            return
         seen = change.seen_by(self.selection)
         if seen is not None and not self._closed:
             self._pending.append(seen)
@@ -138,6 +144,8 @@ class Shelf:
 
     def __init__(self, resource: Resource, history: int, floor: int) -> None:
         self.resource = resource
+        self.revision = 0
+        """Raised by every change."""
         self.objects: dict[str, Stored] = {}
         self._keys: list[str] = []
         self._history: deque[Recorded] = deque()
@@ -148,6 +156,7 @@ class Shelf:
 
     def put(self, kind: EventType, key: str, stored: Stored) -> None:
         """Take in a new version of an object, or its removal, and tell the watches."""
+        self.revision += 1
         before = self.objects.get(key)
         if kind == "DELETED":
             del self.objects[key]
@@ -173,10 +182,8 @@ class Shelf:
         objects = self.objects
         return [objects[key] for key in keys[low:high]]
 
-    def as_of(self, version: int, namespace: str = "", after: str = "", *, continued: bool = False) -> list[Stored]:
-        """Return what `range` would have returned at an earlier version; 410 once that is forgotten."""
-        if self.is_forgotten(version):
-            raise expired_list(continued=continued)
+    def as_of(self, version: int, namespace: str = "", after: str = "") -> list[Stored]:
+        """Return what `range` would have returned at an earlier version, which must not be forgotten."""
         then = {stored_key(s): s for s in self.range(namespace, after)}
         prefix = f"{namespace}/" if namespace else ""
         for change in self._since_backwards(version):
@@ -201,19 +208,17 @@ class Shelf:
                 return
             yield change
 
-    def watch(self, selection: Selection, version: int | None, current: int) -> Watch:
+    def watch(self, selection: Selection, version: int | None) -> Watch:
         """Return a watch of what happens after a version; without one it begins with everything there is.
 
-        Raises the 410 of a version whose successors are forgotten. `current` is the server's newest version.
+        Raises the 410 of a version whose successors are forgotten. A version that is yet to come is waited for.
         """
-        watch = Watch(selection)
+        watch = Watch(selection, after=version or 0)
         if version is None:
             for stored in self.range(selection.namespace):
                 watch.push(Recorded("ADDED", stored_key(stored), stored, None))
         elif self.is_forgotten(version):
             raise expired_watch(version, self._floor)
-        elif version > current:
-            raise version_ahead(version, current)
         else:
             for change in reversed(list(self._since_backwards(version))):
                 watch.push(change)

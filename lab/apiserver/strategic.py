@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.apiserver.patch import go_map
+from lab.apiserver.problems import bad_request
+from lab.errors import ApiError
+
 MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "containers": ("name",),
     "initContainers": ("name",),
@@ -46,8 +50,12 @@ def _merge_maps(original: dict[str, Any], patch: dict[str, Any]) -> dict[str, An
         return {}
     if directive == "replace":
         return {key: _clean(value) for key, value in patch.items() if key != "$patch"}
+    if directive not in (None, "merge"):
+        raise ApiError(500, f"unknown patch type: {directive} in map: {go_map(patch)}", reason="")
     result = dict(original)
     if (kept := patch.get("$retainKeys")) is not None:
+        if not isinstance(kept, list):
+            raise bad_request("invalid patch format of retainKeys")
         result = {key: value for key, value in result.items() if key in kept}
     for key, value in patch.items():
         if not key.startswith("$"):
@@ -71,14 +79,31 @@ def _merge_field(result: dict[str, Any], key: str, value: Any) -> None:
 
 def _merge_lists(field: str, original: list[Any], patch: list[Any]) -> list[Any]:
     if field in MERGED_PRIMITIVES:
-        return [*original, *(item for item in patch if item not in original)]
+        return _interleaved([item for item in original if item not in patch], patch, original)
     merge_key = _merge_key(field, patch) or _merge_key(field, original)
     if merge_key is None or any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
         return [_clean(item) for item in patch if not (isinstance(item, dict) and set(item) == {"$patch"})]
     result = list(original)
     for item in patch:
+        if isinstance(item, dict) and merge_key not in item:
+            why = f"map: {go_map(item)} does not contain declared merge key: {merge_key}"
+            raise ApiError(500, why, reason="")
         _merge_element(result, merge_key, item)
-    return result
+    by_key = {item.get(merge_key): item for item in result}
+    patched = list(dict.fromkeys(item.get(merge_key) for item in patch if item.get(merge_key) in by_key))
+    others = [key for key in by_key if key not in patched]
+    return [by_key[key] for key in _interleaved(others, patched, [item.get(merge_key) for item in original])]
+
+
+def _interleaved(others: list[Any], patched: list[Any], before: list[Any]) -> list[Any]:
+    """Return the patched elements, with the others before those that they preceded (apimachinery, mergeSortedSlice)."""
+    result: list[Any] = []
+    left = list(others)
+    for item in patched:
+        while left and item in before and left[0] in before and before.index(left[0]) < before.index(item):
+            result.append(left.pop(0))
+        result.append(item)
+    return [*result, *left]
 
 
 def _merge_element(result: list[Any], merge_key: str, item: dict[str, Any]) -> None:

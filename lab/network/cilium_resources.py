@@ -1,12 +1,13 @@
 """The custom resources of Cilium, as its operator registers them: they are not in the chart (docs/platform.md 6.3).
 
-Their schemas accept anything: the lab's own programs are the only authors. Refuses to know what the objects mean.
+Refuses to know what the objects mean.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from lab.network.cilium_schemas import schema_of
 from lab.objects import Object
 
 GROUP = "cilium.io"
@@ -23,6 +24,8 @@ _NODE_COLUMNS: tuple[_Column, ...] = (
     ("InternalIP", "string", '.spec.addresses[?(@.type=="InternalIP")].ip'),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
+
+_WITH_STATUS = frozenset({"ciliumnodes", "ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"})
 
 _Row = tuple[str, str, str, str, tuple[str, ...]]
 _DEFINITIONS: tuple[_Row, ...] = (
@@ -82,9 +85,9 @@ def _version(name: str, plural: str) -> dict[str, Any]:
         "name": name,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+        "schema": {"openAPIV3Schema": schema_of(plural)},
     }
-    if plural == "ciliumnodes":
+    if plural in _WITH_STATUS:
         version["subresources"] = {"status": {}}
     columns = {"ciliumendpoints": _ENDPOINT_COLUMNS, "ciliumnodes": _NODE_COLUMNS}.get(plural, ())
     if columns:

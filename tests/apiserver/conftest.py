@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.apiserver.bodies import GROUP, definition_of_things
 from tests.control_plane import WORKLOAD_CONTROLLERS, ControlPlane, control_plane
 from tests.running_lab import RunningLab, lab_process
 
@@ -141,3 +143,21 @@ def watch(api: httpx.Client) -> OpenWatch:
             yield Events(response)
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def served_things(api: httpx.Client) -> str:
+    """The API path of a custom resource, see `bodies`, that is served."""
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    made = api.post(definitions, json=definition_of_things())
+    assert made.status_code == 201, made.text
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while api.get(f"/apis/{GROUP}/v1/things").status_code != 200:
+        assert time.monotonic() < deadline, "the definition is not served"
+    return f"/apis/{GROUP}/v1"
+
+
+@pytest.fixture
+def things(served_things: str, namespace: str) -> str:
+    """The path of the namespace's custom resources of `bodies`."""
+    return f"{served_things}/namespaces/{namespace}/things"

@@ -6,6 +6,7 @@ installable, a tunnel port that is not flannel's, and Canal deleted by its label
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.running_lab import Kubectl, eventually, lab_process
+from tests.real_kkp import real_kkp
+from tests.running_lab import Kubectl, RunningLab, eventually, lab_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.kubectl, pytest.mark.timeout(300)]
 
@@ -53,10 +56,21 @@ class Migration:
     outage: dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def migration(tmp_path_factory, kubectl_binary) -> Iterator[Migration]:
+@contextlib.contextmanager
+def lab_of_one_cluster(folder: Path, server: str) -> Iterator[RunningLab]:
+    size = ("--nodes", "3", "--pods", "40", "--speed", SPEED)
+    if server == "the lab":
+        with lab_process(folder / "lab", "--clusters", "1", *size) as running:
+            yield running
+    else:
+        with real_kkp(folder, *size, workloads_by="kube-controller-manager") as kkp:
+            yield kkp.lab
+
+
+@pytest.fixture(scope="module", params=["the lab", pytest.param("real API servers", marks=pytest.mark.control_plane)])
+def migration(request, tmp_path_factory, kubectl_binary) -> Iterator[Migration]:
     folder = tmp_path_factory.mktemp("manual")
-    with lab_process(folder / "lab", "--clusters", "1", "--nodes", "3", "--pods", "40", "--speed", SPEED) as running:
+    with lab_of_one_cluster(folder, request.param) as running:
         seed = Kubectl(kubectl_binary, running.seed_kubeconfig, folder)
         user = Kubectl(kubectl_binary, running.cluster_kubeconfig(), folder)
         switch_cni(seed, running.cluster_name())

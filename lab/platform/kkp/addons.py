@@ -81,18 +81,31 @@ def _canal_definitions(version: str) -> list[Object]:
 def _definition(entry: dict[str, Any]) -> Object:
     group, kind = entry.get("group", "crd.projectcalico.org"), entry["kind"]
     names = {"plural": entry["plural"], "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"}
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": entry.get("version", "v1"), "schema": {"openAPIV3Schema": schema}}
+    version = {"name": entry.get("version", "v1"), "schema": {"openAPIV3Schema": _schema(entry)}}
+    if "subresources" in entry:
+        version["subresources"] = entry["subresources"]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{entry['plural']}.{group}"},
+        "metadata": {"name": f"{entry['plural']}.{group}", "annotations": entry.get("annotations") or {}},
         "spec": {
             "group": group,
             "scope": entry.get("scope", "Cluster"),
             "names": {**names, **({"shortNames": entry["short"]} if "short" in entry else {})},
             "versions": [{**version, "served": True, "storage": True}],
         },
+    }
+
+
+def _schema(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a definition: what the data file says of `spec`, and that everything else there is kept."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    text = {"type": "string"}
+    fields = {"apiVersion": text, "kind": text, "metadata": {"type": "object"}}
+    return {
+        "type": "object",
+        "properties": {**fields, "spec": {**anything, **entry.get("spec", {})}, "status": anything},
+        **({"required": entry["required"]} if "required" in entry else {}),
     }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _ABSENT_LIMIT = 5_000
-"""How many uids of owners that are gone are remembered; uids are never used again."""
+"""How many owners that are gone are remembered, by all that a reference says of them; none of them comes again."""
 _AT_ONCE = 50
 
 
@@ -80,7 +80,7 @@ class GarbageCollector(Controller):
     def _on_change(self, change: Change) -> None:
         item, before = change.object, change.before
         if change.type == "DELETED":
-            self._remember_absent(uid_of(item))
+            self._remember_absent(f"{_key(item)}:{uid_of(item)}")
             self._enqueue_all(self.mirror.dependents(uid_of(item)))
             self._enqueue_all(self._held_up_by(item))
             return
@@ -107,8 +107,8 @@ class GarbageCollector(Controller):
         for item in items:
             self.enqueue(_key(item))
 
-    def _remember_absent(self, uid: str) -> None:
-        self._absent[uid] = None
+    def _remember_absent(self, owner: str) -> None:
+        self._absent[owner] = None
         if len(self._absent) > _ABSENT_LIMIT:
             self._absent.popitem(last=False)
 
@@ -181,12 +181,13 @@ class GarbageCollector(Controller):
 
     async def _is_absent(self, item: Object, reference: Object) -> bool:
         """Ask the API server: the mirror of the owner's resource may be behind that of the dependent's."""
-        if reference["uid"] in self._absent:
-            return True
         resource = self._catalogue.find(reference["apiVersion"], reference["kind"])
         if resource is None:
             return False
         namespace = namespace_of(item) if resource.namespaced else ""
+        owner = f"{reference['apiVersion']}/{reference['kind']}:{namespace}/{reference['name']}:{reference['uid']}"
+        if owner in self._absent:
+            return True
         try:
             live = await self.client.get(resource, reference["name"], namespace=namespace)
         except ApiError as error:
@@ -195,7 +196,7 @@ class GarbageCollector(Controller):
         else:
             if uid_of(live) == reference["uid"]:
                 return False
-        self._remember_absent(reference["uid"])
+        self._remember_absent(owner)
         return True
 
     async def _delete_dependents(self, resource: Resource, owner: Object) -> None:

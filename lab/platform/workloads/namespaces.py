@@ -11,6 +11,7 @@ from lab.errors import ApiError
 from lab.objects import Object, is_being_deleted, key_of, name_of, uid_of
 from lab.platform.runtime import Change, Controller, Mirror, ignoring
 from lab.platform.workloads.catalogue import Catalogue
+from lab.platform.workloads.leftovers import conditions_of
 from lab.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, NAMESPACES, Resource
 
 if TYPE_CHECKING:
@@ -48,26 +49,37 @@ class NamespaceController(Controller):
         if found is None or not is_being_deleted(found):
             return None
         namespaced = [resource for resource in (*self._catalogue, EVENTS) if resource.namespaced]
-        left = [await self._empty(resource, namespace) for resource in namespaced]
-        if any(left):
+        left = {resource.group_resource: await self._empty(resource, namespace) for resource in namespaced}
+        if any(left.values()):
+            await self._tell(found, left)
             self._later(key, LOOK_AGAIN_SECONDS)
         else:
             await self._finalize(found)
         return None
 
-    async def _empty(self, resource: Resource, namespace: str) -> bool:
-        """Delete all objects of one resource; tells whether any may still be there."""
+    async def _tell(self, found: Object, left: dict[str, list[Object]]) -> None:
+        """Have the status say what still keeps the namespace."""
+        conditions = conditions_of(found, left)
+        if conditions != (found.get("status") or {}).get("conditions"):
+            with ignoring(404):
+                await self.client.patch(
+                    NAMESPACES, name_of(found), {"status": {"conditions": conditions}}, subresource="status"
+                )
+
+    async def _empty(self, resource: Resource, namespace: str) -> list[Object]:
+        """Delete all objects of one resource; returns those that are not gone by that."""
         try:
             items, _ = await self.client.list(resource, namespace=namespace)
         except ApiError as error:
             if error.code == 404:
-                return False
+                return []
             raise
         for item in items:
             if not is_being_deleted(item):
                 with ignoring(404, 409):
                     await self.client.delete(resource, name_of(item), namespace=namespace, uid=uid_of(item))
-        return bool(items)
+        left, _ = await self.client.list(resource, namespace=namespace) if items else ([], "")
+        return left
 
     async def _finalize(self, found: Object) -> None:
         kept = [name for name in found["spec"].get("finalizers") or () if name != FINALIZER]

@@ -1,4 +1,4 @@
-"""Fixtures: an API server behind HTTP, clients of three users, and objects to send."""
+"""Fixtures: an API server behind HTTP, a client, and objects to send."""
 
 from __future__ import annotations
 
@@ -55,13 +55,8 @@ def faults() -> Faults:
 def server(faults: Faults) -> ApiServer:
     return ApiServer(
         "lab",
-        tokens={
-            "admin": User("admin", ("system:masters",)),
-            "reader": User("reader"),
-            "nobody": User("nobody"),
-        },
+        tokens={"admin": User("admin", ("system:masters",))},
         faults=faults,
-        rules={"reader": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]},
         watch_history=50,
     )
 
@@ -95,18 +90,6 @@ async def client_of(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def api(url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(url, "admin") as client:
-        yield client
-
-
-@pytest.fixture
-async def reader(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(url, "reader") as client:
-        yield client
-
-
-@pytest.fixture
-async def stranger(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(url, "") as client:
         yield client
 
 
@@ -164,6 +147,7 @@ def cluster_definition() -> Object:
             "replicas": {"type": "integer"},
         },
     }
+    status = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {
         "name": "v1",
         "served": True,
@@ -177,7 +161,7 @@ def cluster_definition() -> Object:
             {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
             {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
         ],
-        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}},
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": status}}},
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -42,10 +42,10 @@ async def test_it_watches_after_a_list(client, make_pod):
     await client.delete(PODS, "one", namespace="default")
 
     events = client.watch(PODS, version)
-    seen = [(await anext(events)).type for _ in range(2)]
+    seen = [(await anext(events)).type for _ in range(3)]
     await events.aclose()
 
-    assert seen == ["ADDED", "DELETED"]
+    assert seen == ["ADDED", "MODIFIED", "DELETED"]
 
 
 async def test_a_forgotten_version_raises(server, client, make_pod):

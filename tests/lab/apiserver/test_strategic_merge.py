@@ -48,7 +48,7 @@ from lab.apiserver.strategic import strategic_merge_patch
         pytest.param(
             {"finalizers": ["a", "b"]},
             {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]},
-            {"finalizers": ["b", "c"]},
+            {"finalizers": ["c", "b"]},
             id="primitive list",
         ),
         pytest.param(

@@ -153,9 +153,10 @@ class Cluster:
 
     async def create_workload(self, resource: Resource, app: str = "web", **spec: object) -> Object:
         selector = {} if resource is JOBS else {"selector": {"matchLabels": {"app": app}}}
+        ending = {"restartPolicy": "Never"} if resource is JOBS else {}
         body = {
             "metadata": {"name": app, "namespace": "default"},
-            "spec": {**selector, "template": template(app), **spec},
+            "spec": {**selector, "template": template(app, **ending), **spec},
         }
         return await self.client.create(resource, body)
 
