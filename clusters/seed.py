@@ -15,11 +15,12 @@ from typing import Any, Final
 import yaml
 
 from clusters import narrowing
+from clusters.access import ADMIN_KUBECONFIG, MIGRATION_KUBECONFIG
 from clusters.api import KubeApi, open_api
 from clusters.connections import parse_kubeconfig, seed_kubeconfig
 from clusters.kinds import APPLICATION_DEFINITIONS, CLUSTERS, SECRETS
 from clusters.watching import Live, Tell
-from migration.errors import Conflict, InvalidRequest, NotFound, Permanent
+from migration.errors import Conflict, Forbidden, InvalidRequest, NotFound, Permanent
 from migration.facts import ClusterFacts
 from migration.models import ClusterRef, Cni
 
@@ -27,7 +28,6 @@ from migration.models import ClusterRef, Cni
 UNSAFE_CNI_MIGRATION: Final = "unsafe-cni-migration"
 # KKP 2.31, sdk/apis/kubermatic/v1/common.go: JSON Helm values, consumed when the ApplicationInstallation is created.
 INITIAL_VALUES: Final = "kubermatic.io/initial-cni-values-request"
-ADMIN_KUBECONFIG: Final = "admin-kubeconfig"
 # KKP 2.31, pkg/webhook/cluster/validation: an RFC 1035 label; generated names may begin with a digit all the same.
 _CLUSTER_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 CONFLICT_TRIES: Final = 6
@@ -37,8 +37,9 @@ CONFLICT_PAUSE_SECONDS: Final = 0.2
 class Seed:
     """A KKP seed, reached through its Kubernetes API."""
 
-    def __init__(self, api: KubeApi) -> None:
+    def __init__(self, api: KubeApi, connection: str) -> None:
         self.api = api
+        self.connection = connection
 
     async def cluster(self, name: str) -> ClusterFacts:
         """Return a Cluster. Raises InvalidRequest if there is none of this name, or if this is no name."""
@@ -115,22 +116,28 @@ class Seed:
             return True
         raise Conflict(f"Cluster {name} changes faster than it can be patched ({CONFLICT_TRIES} tries)")
 
-    async def user_cluster_kubeconfig(self, cluster: ClusterFacts) -> dict[str, Any]:
-        """Return the admin kubeconfig of a user cluster, never to be stored or shown.
+    async def user_cluster_kubeconfig(self, cluster: ClusterFacts) -> tuple[str, dict[str, Any]]:
+        """Return the kubeconfig of a user cluster, never to be stored or shown, and the Secret (`namespace/name`).
 
-        Source: KKP 2.31, pkg/resources/kubeconfig.go. Raises InvalidRequest if it is missing or unusable.
+        One that was made for migrations goes before the administrator's. Raises InvalidRequest if there is none or it
+        is unusable, Forbidden if it may not be read: no other is taken in its place.
         """
-        where = f"Secret {cluster.namespace}/{ADMIN_KUBECONFIG} on {self.api.where}"
-        found = await self.api.find(SECRETS, ADMIN_KUBECONFIG, namespace=cluster.namespace)
-        if found is None:
-            raise InvalidRequest(
-                f"there is no {where}: the control plane of {cluster.name} isn't ready, or this isn't its seed"
-            )
-        try:
-            text = base64.b64decode((found.get("data") or {})["kubeconfig"]).decode()
-        except (KeyError, binascii.Error, UnicodeDecodeError):
-            raise InvalidRequest(f"{where} has no usable key 'kubeconfig'") from None
-        return parse_kubeconfig(text, source=where)
+        for name in (MIGRATION_KUBECONFIG, ADMIN_KUBECONFIG):
+            secret = f"{cluster.namespace}/{name}"
+            where = f"Secret {secret} on {self.api.where}"
+            try:
+                found = await self.api.find(SECRETS, name, namespace=cluster.namespace)
+            except Forbidden as error:
+                raise Forbidden(
+                    f"{where} may not be read: grant `get` on it to the account of connection {self.connection}, with "
+                    f"the Role of deployments/rbac/seed.yaml. If it is not there, that is no matter ({error})"
+                ) from error
+            if found is not None:
+                return secret, _kubeconfig_of(found, where)
+        raise InvalidRequest(
+            f"there is no Secret {cluster.namespace}/{ADMIN_KUBECONFIG} on {self.api.where}: the control plane of "
+            f"{cluster.name} isn't ready, or this isn't its seed"
+        )
 
     def live_cluster(self, name: str) -> Live[ClusterFacts]:
         """Return what a view needs to watch this Cluster."""
@@ -141,7 +148,7 @@ class Seed:
 async def open_seed(connection: str) -> AsyncIterator[Seed]:
     """Open a seed by the name of its configured connection."""
     async with open_api(seed_kubeconfig(connection), where=f"seed {connection}") as api:
-        yield Seed(api)
+        yield Seed(api, connection)
 
 
 @dataclass(frozen=True)
@@ -152,12 +159,27 @@ class OpenedCluster:
     seed: Seed
     api: KubeApi
     tell: Tell
+    kubeconfig_secret: str
+    """`namespace/name` of the Secret on the seed that has the way in."""
+
+    @property
+    def is_administrator_s(self) -> bool:
+        """Whether the way in is KKP's own kubeconfig, which may do everything."""
+        return self.kubeconfig_secret.endswith(f"/{ADMIN_KUBECONFIG}")
 
 
 @asynccontextmanager
 async def open_cluster(ref: ClusterRef, tell: Tell) -> AsyncIterator[OpenedCluster]:
     """Open a seed and, through it, the API of one of its user clusters."""
     async with open_seed(ref.seed) as seed:
-        kubeconfig = await seed.user_cluster_kubeconfig(await seed.cluster(ref.name))
+        secret, kubeconfig = await seed.user_cluster_kubeconfig(await seed.cluster(ref.name))
         async with open_api(kubeconfig, where=f"user cluster {ref.name}") as api:
-            yield OpenedCluster(ref, seed, api, tell)
+            yield OpenedCluster(ref, seed, api, tell, secret)
+
+
+def _kubeconfig_of(found: Mapping[str, Any], where: str) -> dict[str, Any]:
+    try:
+        text = base64.b64decode((found.get("data") or {})["kubeconfig"]).decode()
+    except (KeyError, binascii.Error, UnicodeDecodeError):
+        raise InvalidRequest(f"{where} has no usable key 'kubeconfig'") from None
+    return parse_kubeconfig(text, source=where)

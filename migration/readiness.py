@@ -201,9 +201,13 @@ def _machine_deployments(survey: ClusterSurvey, request: MigrationRequest) -> It
 
 def _permissions(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
     for denied in survey.denied:
-        yield _blocker(
-            "permission-missing", denied, "the credentials don't allow it", "Grant it to the account of this project."
-        )
+        yield missing_permission(denied)
+
+
+def missing_permission(denied: str) -> Finding:
+    """Return the finding of a right that is missing, as `verb resource on where`."""
+    advice = "Grant it to the account of this project: deployments/rbac has the roles."
+    return _blocker("permission-missing", denied, "the credentials don't allow it", advice)
 
 
 def _pods(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding]:

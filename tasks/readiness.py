@@ -7,8 +7,7 @@ from typing import Final
 
 from prefect.logging import get_run_logger
 
-from clusters.seed import open_cluster
-from clusters.steps.survey import survey
+from clusters.steps.survey import survey_cluster
 from migration import readiness
 from migration.errors import PreflightFailed
 from migration.models import Finding, Frozen, MigrationRequest, Severity
@@ -28,8 +27,7 @@ class Readiness(Frozen):
 async def check_readiness(request: MigrationRequest) -> Readiness:
     """Return all findings. Raises PreflightFailed for blockers that were not accepted; changes nothing."""
     logger = get_run_logger()
-    async with open_cluster(request.cluster, logger.info) as opened:
-        found = await survey(opened)
+    found = await survey_cluster(request, logger.info)
     if reason := readiness.nothing_to_do(found, request):
         return Readiness(findings=(), nothing_to_do=reason)
     findings = readiness.findings(found, request)

@@ -7,7 +7,14 @@ from datetime import timedelta
 from clusters.kinds import CUSTOM_RESOURCE_DEFINITIONS, PODS, Kind
 from clusters.seed import OpenedCluster
 from clusters.steps.canal_backup import secure_backups
-from clusters.steps.canal_inventory import CANAL_KINDS, CANAL_LABEL, place_of
+from clusters.steps.canal_inventory import (
+    CANAL_KINDS,
+    CANAL_LABEL,
+    NAMESPACE,
+    labelled_canal,
+    namespace_of,
+    place_of,
+)
 from clusters.steps.result import StepResult, already, changed
 from clusters.watching import Live, watching
 from migration.errors import Conflict, OperatorActionNeeded
@@ -43,7 +50,7 @@ async def remove_canal(
 
 async def _remove_kind(opened: OpenedCluster, kind: Kind) -> int:
     removed = 0
-    for item in await opened.api.list(kind, labels=CANAL_LABEL):
+    for item in await labelled_canal(opened.api, kind):
         metadata = item["metadata"]
         try:
             removed += await opened.api.delete(
@@ -56,9 +63,9 @@ async def _remove_kind(opened: OpenedCluster, kind: Kind) -> int:
 
 async def _confirm_gone(opened: OpenedCluster, *, remove_crds: bool, deadline: timedelta) -> None:
     kinds = [kind for kind, _ in CANAL_KINDS] + ([CUSTOM_RESOURCE_DEFINITIONS] if remove_crds else [])
-    lives = [Live(opened.api, kind, place_of, labels=CANAL_LABEL) for kind in kinds]
+    lives = [Live(opened.api, kind, place_of, namespace=namespace_of(kind), labels=CANAL_LABEL) for kind in kinds]
     pods = [
-        Live(opened.api, PODS, place_of, namespace="kube-system", labels=f"k8s-app={name}")
+        Live(opened.api, PODS, place_of, namespace=NAMESPACE, labels=f"k8s-app={name}")
         for name in ("canal", "calico-kube-controllers")
     ]
 

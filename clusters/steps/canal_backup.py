@@ -9,7 +9,7 @@ from clusters.backups import load_backup, store_backup
 from clusters.journal import change_migration, read_migration
 from clusters.kinds import CUSTOM_RESOURCE_DEFINITIONS, DAEMON_SETS
 from clusters.seed import OpenedCluster
-from clusters.steps.canal_inventory import CALICO_GROUPS, CANAL_LABEL, calico_objects, canal_objects, place_of
+from clusters.steps.canal_inventory import CALICO_GROUPS, calico_objects, canal_objects, labelled_canal, place_of
 from clusters.steps.result import StepResult, already, recorded
 from migration.errors import OperatorActionNeeded
 from migration.journal import Migration
@@ -37,7 +37,7 @@ async def secure_backups(opened: OpenedCluster, migration_id: str, *, refresh: b
     migration = await read_migration(opened.api, migration_id)
     canal, calico = await _intact(opened.api, migration, CANAL), await _intact(opened.api, migration, CALICO)
     if canal is None:
-        if not await opened.api.list(DAEMON_SETS, labels=CANAL_LABEL):
+        if not await labelled_canal(opened.api, DAEMON_SETS):
             raise _too_late(migration_id, CANAL)
         await _take(opened, migration_id, CANAL, await canal_objects(opened.api))
     if calico is None and not await _are_defined(opened.api):

@@ -24,6 +24,8 @@ from migration.errors import OperatorActionNeeded
 
 # KKP 2.31, pkg/controller/seed-controller-manager/addon: every object of an addon carries this label, its pods don't.
 CANAL_LABEL: Final = "kubermatic-addon=canal"
+# KKP 2.31, addons/canal: all that has a namespace has this one.
+NAMESPACE: Final = "kube-system"
 CALICO_GROUPS: Final = ("crd.projectcalico.org", "policy.networking.k8s.io")
 
 # Workloads first, so that nothing runs without its rights; then configuration, rights and accounts.
@@ -74,10 +76,18 @@ async def canal_objects(api: KubeApi) -> list[dict[str, Any]]:
     found = []
     for kind, name in CANAL_KINDS:
         api_version = f"{kind.group}/{kind.version}" if kind.group else kind.version
-        found += [
-            portable(item, api_version=api_version, kind=name) for item in await api.list(kind, labels=CANAL_LABEL)
-        ]
+        found += [portable(item, api_version=api_version, kind=name) for item in await labelled_canal(api, kind)]
     return found
+
+
+async def labelled_canal(api: KubeApi, kind: Kind) -> list[Any]:
+    """Return the objects of one kind that are Canal's."""
+    return await api.list(kind, namespace=namespace_of(kind), labels=CANAL_LABEL)
+
+
+def namespace_of(kind: Kind) -> str:
+    """Return where Canal's objects of a kind are; empty if they have no namespace."""
+    return NAMESPACE if kind.namespaced else ""
 
 
 async def _instances(api: KubeApi, definition: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
-from clusters import narrowing
+from clusters import access, narrowing
 from clusters.api import KubeApi
 from clusters.journal import read_journal
 from clusters.kinds import (
-    ACCESS_REVIEWS,
     CILIUM_ENDPOINTS,
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -24,76 +23,57 @@ from clusters.kinds import (
     STATEFUL_SETS,
     VALIDATING_WEBHOOKS,
 )
-from clusters.seed import OpenedCluster
+from clusters.seed import OpenedCluster, open_cluster, open_seed
 from clusters.steps.canal_inventory import calico_policies
-from migration.errors import Expired
+from clusters.watching import Tell
+from migration import readiness
+from migration.errors import Expired, Forbidden, PreflightFailed
 from migration.facts import ClusterSurvey, MachineDeploymentFacts, NodeFacts
-from migration.models import Pod
+from migration.journal import NAMESPACE
+from migration.models import ClusterRef, MigrationRequest, Pod
 from migration.restart import is_bare
 from migration.verification import Baseline
 
 LIST_ATTEMPTS: Final = 4
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 
-# What the runbook does, as (verb, API group, resource, namespace); see docs/platform.md 8.
-_SEED_ACCESS: Final = (
-    ("get", "kubermatic.k8c.io", "clusters", ""),
-    ("list", "kubermatic.k8c.io", "clusters", ""),
-    ("watch", "kubermatic.k8c.io", "clusters", ""),
-    ("patch", "kubermatic.k8c.io", "clusters", ""),
-    ("get", "apps.kubermatic.k8c.io", "applicationdefinitions", ""),
-)
-_USER_CLUSTER_ACCESS: Final = (
-    ("list", "", "pods", ""),
-    ("watch", "", "pods", ""),
-    ("delete", "", "pods", ""),
-    ("create", "", "pods", ""),
-    ("create", "", "pods/eviction", ""),
-    ("list", "", "nodes", ""),
-    ("watch", "", "nodes", ""),
-    ("create", "", "configmaps", "kube-system"),
-    ("update", "", "configmaps", "kube-system"),
-    ("delete", "", "configmaps", "kube-system"),
-    ("create", "", "secrets", "kube-system"),
-    ("get", "", "secrets", "kube-system"),
-    ("list", "", "secrets", "kube-system"),
-    ("delete", "", "secrets", "kube-system"),
-    ("delete", "", "serviceaccounts", "kube-system"),
-    ("create", "coordination.k8s.io", "leases", "kube-system"),
-    ("update", "coordination.k8s.io", "leases", "kube-system"),
-    ("list", "apps", "deployments", ""),
-    ("list", "apps", "statefulsets", ""),
-    ("list", "apps", "daemonsets", ""),
-    ("delete", "apps", "daemonsets", "kube-system"),
-    ("delete", "apps", "deployments", "kube-system"),
-    ("delete", "policy", "poddisruptionbudgets", "kube-system"),
-    ("delete", "networking.k8s.io", "networkpolicies", "kube-system"),
-    ("delete", "rbac.authorization.k8s.io", "clusterroles", ""),
-    ("delete", "rbac.authorization.k8s.io", "clusterrolebindings", ""),
-    ("list", "apiextensions.k8s.io", "customresourcedefinitions", ""),
-    ("watch", "apiextensions.k8s.io", "customresourcedefinitions", ""),
-    ("list", "cilium.io", "ciliumendpoints", ""),
-    ("watch", "cilium.io", "ciliumnodes", ""),
-    ("watch", "apps.kubermatic.k8c.io", "applicationinstallations", "kube-system"),
-    ("delete", "apps.kubermatic.k8c.io", "applicationinstallations", "kube-system"),
-    ("patch", "apps.kubermatic.k8c.io", "applicationinstallations", "kube-system"),
-    ("list", "cluster.k8s.io", "machinedeployments", "kube-system"),
-    ("patch", "cluster.k8s.io", "machinedeployments", "kube-system"),
-    ("watch", "cluster.k8s.io", "machines", "kube-system"),
-)
+
+async def survey(opened: OpenedCluster, request: MigrationRequest) -> ClusterSurvey:
+    """Return what is to be known about a cluster before it is changed.
+
+    Raises PreflightFailed with every missing right if one of them is needed to look at the cluster at all.
+    """
+    denied = await _denied(opened, request)
+    try:
+        return await _look(opened, denied)
+    except Forbidden as error:
+        if not denied:
+            raise
+        raise _preflight_failed(opened.ref, denied) from error
 
 
-async def survey(opened: OpenedCluster) -> ClusterSurvey:
-    """Return what is to be known about a cluster before it is changed."""
+async def survey_cluster(request: MigrationRequest, tell: Tell) -> ClusterSurvey:
+    """Open a cluster and return its survey.
+
+    Raises PreflightFailed with every right that is missing on the seed, if one of them keeps the cluster closed.
+    """
+    try:
+        async with open_cluster(request.cluster, tell) as opened:
+            return await survey(opened, request)
+    except Forbidden as error:
+        if missing := await _denied_on_seed(request.cluster):
+            raise _preflight_failed(request.cluster, missing) from error
+        raise
+
+
+async def _look(opened: OpenedCluster, denied: tuple[str, ...]) -> ClusterSurvey:
     api, seed = opened.api, opened.seed
-    platform = asyncio.gather(
-        seed.cluster(opened.ref.name), seed.offered_cilium_versions(), _denied(opened), read_journal(api)
-    )
+    platform = asyncio.gather(seed.cluster(opened.ref.name), seed.offered_cilium_versions(), read_journal(api))
     machines = asyncio.gather(list_nodes(api), list_machine_deployments(api))
     workloads = asyncio.gather(
         list_pods(api), api.list(POD_DISRUPTION_BUDGETS), calico_policies(api), _unfinished_jobs(api)
     )
-    (cluster, versions, denied, journal), (nodes, deployments), (pods, budgets, policies, jobs) = await asyncio.gather(
+    (cluster, versions, journal), (nodes, deployments), (pods, budgets, policies, jobs) = await asyncio.gather(
         platform, machines, workloads
     )
     return ClusterSurvey(
@@ -139,7 +119,9 @@ async def list_nodes(api: KubeApi) -> list[NodeFacts]:
 
 async def list_machine_deployments(api: KubeApi) -> list[MachineDeploymentFacts]:
     """Return all MachineDeployments, by name; none where KKP manages no machines."""
-    found = [narrowing.machine_deployment(item) for item in await api.list(MACHINE_DEPLOYMENTS)]
+    # KKP keeps them in kube-system alone (docs/platform.md 7).
+    listed = await api.list(MACHINE_DEPLOYMENTS, namespace=NAMESPACE)
+    found = [narrowing.machine_deployment(item) for item in listed]
     return sorted(found, key=lambda deployment: (deployment.namespace, deployment.name))
 
 
@@ -197,33 +179,24 @@ async def _unfinished_jobs(api: KubeApi) -> frozenset[str]:
     )
 
 
-async def _denied(opened: OpenedCluster) -> tuple[str, ...]:
-    asked = [(opened.seed.api, access) for access in _SEED_ACCESS] + [
-        (opened.api, access) for access in _USER_CLUSTER_ACCESS
-    ]
-    answers = await asyncio.gather(*(_is_allowed(api, access) for api, access in asked))
-    return tuple(
-        f"{verb} {_group_resource(group, resource)}{f' in {namespace}' if namespace else ''} on {api.where}"
-        for (api, (verb, group, resource, namespace)), allowed in zip(asked, answers, strict=True)
-        if not allowed
+def _preflight_failed(cluster: ClusterRef, denied: Iterable[str]) -> PreflightFailed:
+    return PreflightFailed(str(cluster), [readiness.missing_permission(right) for right in denied])
+
+
+async def _denied_on_seed(cluster: ClusterRef) -> tuple[str, ...]:
+    """Return what is missing of the rights that every migration needs, when the Cluster itself may be out of reach."""
+    async with open_seed(cluster.seed) as seed:
+        # KKP 2.31, pkg/resources: a user cluster's namespace is its name behind `cluster-`.
+        return await access.denied(seed.api, access.on_seed(cluster.name, f"cluster-{cluster.name}", as_admin=False))
+
+
+async def _denied(opened: OpenedCluster, request: MigrationRequest) -> tuple[str, ...]:
+    namespace = opened.kubeconfig_secret.partition("/")[0]
+    on_seed = access.on_seed(opened.ref.name, namespace, as_admin=opened.is_administrator_s)
+    seed, user_cluster = await asyncio.gather(
+        access.denied(opened.seed.api, on_seed), access.denied(opened.api, access.in_user_cluster(request))
     )
-
-
-async def _is_allowed(api: KubeApi, access: tuple[str, str, str, str]) -> bool:
-    verb, group, resource, namespace = access
-    name, _, subresource = resource.partition("/")
-    attributes = {"verb": verb, "group": group, "resource": name, "subresource": subresource, "namespace": namespace}
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    answer = await api.create(ACCESS_REVIEWS, body)
-    return bool((answer.get("status") or {}).get("allowed"))
-
-
-def _group_resource(group: str, resource: str) -> str:
-    return f"{resource}.{group}" if group else resource
+    return seed + user_cluster
 
 
 def _blocked(budgets: Iterable[Any]) -> Iterable[str]:

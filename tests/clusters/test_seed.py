@@ -3,10 +3,11 @@ import base64
 import json
 
 import pytest
+import yaml
 
-from clusters.kinds import APPLICATION_DEFINITIONS, CLUSTERS, CONFIG_MAPS, SECRETS
+from clusters.kinds import APPLICATION_DEFINITIONS, CLUSTERS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from clusters.seed import CONFLICT_TRIES, INITIAL_VALUES, UNSAFE_CNI_MIGRATION, open_cluster
-from migration.errors import Conflict, InvalidRequest, Permanent, Rejected
+from migration.errors import Conflict, Forbidden, InvalidRequest, Permanent, Rejected
 from migration.models import ClusterRef, Cni, CniType
 from tests.unit.making import CANAL, CILIUM
 
@@ -151,6 +152,57 @@ async def test_a_cluster_on_a_cni_of_its_own_is_refused(seed, cluster):
     )
 
     assert (await seed.cluster(cluster.name)).cni.type is CniType.NONE
+
+
+class TestLesserKubeconfigs:
+    """A Secret beside the administrator's lets a run in with an account of its own."""
+
+    async def account_kubeconfig(self, opened):
+        body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "cni-migration"}}
+        await opened.api.create(SERVICE_ACCOUNTS, body, namespace="kube-system")
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        made = await opened.api.post(SERVICE_ACCOUNTS, "cni-migration", "token", request, namespace="kube-system")
+        _, found = await opened.seed.user_cluster_kubeconfig(await opened.seed.cluster(opened.ref.name))
+        found["users"][0]["user"] = {"token": made["status"]["token"]}
+        return found
+
+    async def put(self, opened, text):
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "cni-migration-kubeconfig"},
+            "data": {"kubeconfig": base64.b64encode(text.encode()).decode()},
+        }
+        await opened.seed.api.create(SECRETS, body, namespace=f"cluster-{opened.ref.name}")
+
+    async def test_it_is_taken_before_the_administrator_s(self, opened, cluster):
+        assert opened.kubeconfig_secret == f"cluster-{cluster.name}/admin-kubeconfig"
+        await self.put(opened, yaml.safe_dump(await self.account_kubeconfig(opened)))
+
+        async with cluster.open() as found:
+            assert found.kubeconfig_secret == f"cluster-{cluster.name}/cni-migration-kubeconfig"
+            with pytest.raises(Forbidden, match='User "system:serviceaccount:kube-system:cni-migration" cannot list'):
+                await found.api.list(SECRETS, namespace="shop")
+
+    async def test_a_broken_one_is_named_and_not_replaced(self, opened, cluster):
+        await self.put(opened, "s3cr3t: [")
+
+        with pytest.raises(InvalidRequest, match="cni-migration-kubeconfig on seed lab is not valid YAML"):
+            async with cluster.open():
+                pass
+
+    @pytest.mark.parametrize("secret", ["cni-migration-kubeconfig", "admin-kubeconfig"])
+    async def test_one_that_may_not_be_read_is_named_with_what_to_grant(self, cluster, secret):
+        cluster.seed_fault("403", method="GET", path=f"/secrets/{secret}$")
+
+        with pytest.raises(Forbidden) as error:
+            async with cluster.open():
+                pass
+
+        said = str(error.value)
+        assert f"Secret cluster-{cluster.name}/{secret} on seed lab may not be read" in said
+        assert "grant `get` on it to the account of connection lab" in said
+        assert "deployments/rbac/seed.yaml" in said
 
 
 class TestKubeconfigs:

@@ -196,7 +196,7 @@ class TestVerification:
 
 class TestSurvey:
     async def test_a_fresh_cluster_has_no_blocker_and_its_policies_are_named(self, cluster, shared_opened, shared):
-        found = await survey(shared_opened)
+        found = await survey(shared_opened, shared.request)
 
         severities = {finding.code: finding.severity for finding in findings(found, shared.request)}
         assert "blocker" not in severities.values()
@@ -207,13 +207,13 @@ class TestSurvey:
     async def test_a_finished_migration_leaves_nothing_to_do(self, cluster, opened, beside):
         await finish_migration(opened, beside.id)
 
-        assert "nothing to do" in (nothing_to_do(await survey(opened), cluster.request) or "")
+        assert "nothing to do" in (nothing_to_do(await survey(opened, cluster.request), cluster.request) or "")
 
-    async def test_a_survey_changes_nothing(self, shared_opened):
+    async def test_a_survey_changes_nothing(self, shared, shared_opened):
         before = await shared_opened.seed.cluster(shared_opened.ref.name)
         maps = await shared_opened.api.list(CONFIG_MAPS, namespace="kube-system")
 
-        await survey(shared_opened)
+        await survey(shared_opened, shared.request)
 
         assert await shared_opened.seed.cluster(shared_opened.ref.name) == before
         assert await shared_opened.api.list(CONFIG_MAPS, namespace="kube-system") == maps

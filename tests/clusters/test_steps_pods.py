@@ -89,7 +89,7 @@ async def test_every_pod_moves_and_a_repeat_moves_none(opened, beside):
 
 async def test_a_pod_that_starts_while_the_endpoints_are_read_is_not_restarted(opened, beside, monkeypatch):
     api = opened.api
-    born = set()
+    born: set[str] = set()
 
     async def read_then_grow(api):
         endpoints = await list_cilium_endpoints(api)

@@ -271,8 +271,11 @@ class TestCustomKinds:
     def kind(self):
         return Kind("tests.example.test", "v1", f"things{next(numbers)}", custom=True)
 
-    def thing(self, name):
-        return {"apiVersion": "tests.example.test/v1", "kind": "Thing", "metadata": {"name": name}}
+    def thing(self, kind, name):
+        return {"apiVersion": f"{kind.group}/{kind.version}", "kind": self.named(kind), "metadata": {"name": name}}
+
+    def named(self, kind):
+        return kind.plural.capitalize()
 
     async def define(self, api, kind):
         version = {
@@ -281,7 +284,8 @@ class TestCustomKinds:
             "storage": True,
             "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
         }
-        names = {"plural": kind.plural, "singular": kind.plural[:-1], "kind": "Thing", "listKind": "ThingList"}
+        name = self.named(kind)
+        names = {"plural": kind.plural, "singular": name.lower(), "kind": name, "listKind": f"{name}List"}
         body = {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
@@ -289,6 +293,13 @@ class TestCustomKinds:
             "spec": {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]},
         }
         await api.create(CUSTOM_RESOURCE_DEFINITIONS, body)
+
+        async def is_established():
+            found = await api.get(CUSTOM_RESOURCE_DEFINITIONS, kind.group_resource)
+            conditions = (found.get("status") or {}).get("conditions") or ()
+            return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+        await becomes(is_established)
 
     def wait_for_thing(self, view, things, name):
         return view.until(
@@ -304,7 +315,7 @@ class TestCustomKinds:
             await view.listed()
             assert things.values() == ()
             await self.define(api, kind)
-            await api.create(kind, self.thing("one"), namespace="shop")
+            await api.create(kind, self.thing(kind, "one"), namespace="shop")
             await self.wait_for_thing(view, things, "one")
 
         assert things.fault is None
@@ -318,12 +329,12 @@ class TestCustomKinds:
                 await view.changed()
             shared.lab.remote.clear_faults(fault)
             await self.define(api, kind)
-            await api.create(kind, self.thing("one"), namespace="shop")
+            await api.create(kind, self.thing(kind, "one"), namespace="shop")
             await self.wait_for_thing(view, things, "one")
 
     async def test_a_kind_that_goes_takes_its_objects_along_and_may_come_back(self, api, kind):
         await self.define(api, kind)
-        await api.create(kind, self.thing("one"), namespace="shop")
+        await api.create(kind, self.thing(kind, "one"), namespace="shop")
         things = Live(api, kind, lambda item: item["metadata"]["name"])
         async with watching(things) as view:
             await self.wait_for_thing(view, things, "one")
@@ -331,7 +342,7 @@ class TestCustomKinds:
             await api.delete(CUSTOM_RESOURCE_DEFINITIONS, kind.group_resource, uid=definition["metadata"]["uid"])
             await view.until(lambda: "it to go" if things.objects else None, what="x", deadline=SOON, tell=print)
             await self.define(api, kind)
-            await api.create(kind, self.thing("two"), namespace="shop")
+            await api.create(kind, self.thing(kind, "two"), namespace="shop")
             await self.wait_for_thing(view, things, "two")
 
 

@@ -1,0 +1,175 @@
+"""A run with exactly the rights of deployments/rbac, on the seed and in the user cluster."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clusters import access
+from clusters.connections import ENVIRONMENT_VARIABLE, seed_kubeconfig
+from clusters.kinds import SECRETS
+from clusters.lock import acquire_lock, release_lock, renew_lock
+from clusters.seed import OpenedCluster, open_cluster
+from clusters.steps import cilium
+from clusters.steps.bookkeeping import begin_migration, finish_migration
+from clusters.steps.canal import remove_canal
+from clusters.steps.canal_backup import back_up_canal
+from clusters.steps.machines import rotatable_machine_deployments, rotate_machine_deployment
+from clusters.steps.pods import restart_pods
+from clusters.steps.survey import survey, survey_cluster
+from clusters.steps.verification import record_baseline, verify
+from migration.errors import Forbidden, PreflightFailed
+from migration.models import ClusterRef, RestartOptions, RestartStrategy, StepStatus
+from migration.readiness import nothing_to_do
+from tests.clusters.conftest import SOON
+from tests.programs import find_kubectl
+from tests.rbac import atoms_of_rule
+from tests.rights import account_token, apply, seed_manifests, set_rules, user_cluster_manifests, without
+from tests.running_lab import ROOT, Kubectl
+
+
+def with_token(kubeconfig: dict[str, Any], token: str) -> str:
+    users = [{"name": kubeconfig["users"][0]["name"], "user": {"token": token}}]
+    return yaml.safe_dump({**kubeconfig, "users": users})
+
+
+@pytest.fixture
+async def limited(
+    opened: OpenedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[OpenedCluster]:
+    """The cluster, opened by accounts that have the manifests' rights."""
+    seed, name = opened.seed.api, opened.ref.name
+    await apply(seed, seed_manifests(name))
+    await apply(opened.api, user_cluster_manifests())
+    _, admin = await opened.seed.user_cluster_kubeconfig(await opened.seed.cluster(name))
+    lesser = with_token(admin, await account_token(opened.api, "kube-system"))
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": access.MIGRATION_KUBECONFIG},
+        "data": {"kubeconfig": base64.b64encode(lesser.encode()).decode()},
+    }
+    await seed.create(SECRETS, body, namespace=f"cluster-{name}")
+    kubeconfig = with_token(seed_kubeconfig(opened.ref.seed), await account_token(seed, "cni-migration"))
+    (tmp_path / "limited.kubeconfig").write_text(kubeconfig)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path))
+    async with open_cluster(ClusterRef(seed="limited", name=name), lambda line: None) as found:
+        yield found
+
+
+async def leave_out(api, kind: str, index: int) -> tuple[Any, Any]:
+    """Take a rule out of a role of the user cluster; returns the role's manifest and the rule."""
+    role = next(found for found in user_cluster_manifests() if found["kind"] == kind)
+    await set_rules(api, role, without(role["rules"], index))
+    return role, role["rules"][index]
+
+
+async def test_the_manifests_allow_all_that_is_asked_for(limited, cluster):
+    found = await survey(limited, cluster.request.model_copy(update={"remove_crds": True}))
+
+    assert found.denied == ()
+    assert len(found.nodes) == 2
+    assert len(found.calico_policies) > 0
+
+
+async def test_they_allow_no_more(limited):
+    with pytest.raises(Forbidden, match='cannot list resource "secrets" in API group "" at the cluster scope'):
+        await limited.api.list(SECRETS)
+    with pytest.raises(Forbidden, match='cannot list resource "secrets" in API group "" in the namespace "cluster-'):
+        await limited.seed.api.list(SECRETS, namespace=limited.kubeconfig_secret.partition("/")[0])
+
+
+@pytest.mark.parametrize(("kind", "index"), [("ClusterRole", 2), ("ClusterRole", 7), ("Role", 3), ("Role", 16)])
+async def test_a_missing_rule_is_named_right_by_right(opened, limited, cluster, kind, index):
+    role, rule = await leave_out(opened.api, kind, index)
+
+    found = await survey_or_refusal(limited, cluster)
+
+    namespace = role["metadata"].get("namespace", "")
+    expected = {f"{atom} on user cluster {cluster.name}" for atom in atoms_of_rule(rule, namespace)}
+    assert set(found) == expected
+
+
+async def survey_or_refusal(limited, cluster) -> tuple[str, ...]:
+    try:
+        return (await survey(limited, cluster.request)).denied
+    except PreflightFailed as error:
+        return tuple(finding.subject for finding in error.findings if finding.code == "permission-missing")
+
+
+async def test_rights_without_which_nothing_can_be_seen_are_named_together(opened, limited, cluster):
+    await leave_out(opened.api, "ClusterRole", 0)
+    await leave_out(opened.api, "Role", 2)
+
+    with pytest.raises(PreflightFailed) as error:
+        await survey(limited, cluster.request)
+
+    said = str(error.value)
+    for verb in ("get", "list", "watch", "create", "delete"):
+        assert f"{verb} pods on user cluster {cluster.name}: the credentials don't allow it" in said
+    assert 'delete configmaps "canal-config" in kube-system' in said
+    assert "deployments/rbac" in said
+
+
+@pytest.mark.parametrize("kind", ["ClusterRole", "Role"])
+async def test_what_is_missing_on_the_seed_is_named_though_the_cluster_stays_closed(opened, limited, cluster, kind):
+    role = next(found for found in seed_manifests(cluster.name) if found["kind"] == kind)
+    await set_rules(opened.seed.api, role, without(role["rules"], 0))
+    request = cluster.request.model_copy(update={"cluster": ClusterRef(seed="limited", name=cluster.name)})
+
+    with pytest.raises(PreflightFailed) as error:
+        await survey_cluster(request, limited.tell)
+
+    rights = atoms_of_rule(role["rules"][0], role["metadata"].get("namespace", ""))
+    expected = {f"{atom} on seed limited" for atom in rights}
+    assert {finding.subject for finding in error.value.findings} == expected
+
+
+@pytest.mark.kubectl
+async def test_the_documented_commands_make_the_accounts_and_their_kubeconfigs(cluster, tmp_path, monkeypatch):
+    text = (ROOT / "docs/operating.md").read_text()
+    section = text.partition("## Rights\n")[2].partition("\n## ")[0]
+    commands = "\n".join(re.findall(r"```bash\n(.*?)```", section, re.DOTALL)).replace("hv2c7xk9tl", cluster.name)
+    binary = find_kubectl()
+    assert binary is not None
+    (tmp_path / "deployments").symlink_to(ROOT / "deployments")
+    (tmp_path / "seed.kubeconfig").write_bytes(cluster.lab.seed_kubeconfig.read_bytes())
+    (tmp_path / "connections").mkdir()
+
+    Kubectl(binary, cluster.lab.seed_kubeconfig, tmp_path).shell(f"set -e; cd {tmp_path}\n{commands}")
+
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "connections"))
+    async with open_cluster(ClusterRef(seed="production", name=cluster.name), lambda line: None) as found:
+        assert found.kubeconfig_secret == f"cluster-{cluster.name}/cni-migration-kubeconfig"
+        assert (await survey(found, cluster.request)).denied == ()
+
+
+async def test_a_whole_migration_needs_no_more(limited, cluster):
+    request = cluster.request
+    await acquire_lock(limited.api, "a run", deadline=SOON, tell=limited.tell)
+    begun = await begin_migration(limited, request)
+    assert begun is not None
+    await record_baseline(limited, begun.id)
+    await back_up_canal(limited, begun.id)
+    await cilium.remove_stale_cilium(limited, deadline=SOON)
+    await cilium.allow_cni_migration(limited)
+    await cilium.switch_cni(limited, begun)
+    await cilium.wait_for_cilium(limited, version=request.cilium_version, deadline=SOON)
+    await renew_lock(limited.api, "a run")
+    await restart_pods(limited, begun.id, RestartOptions(strategy=RestartStrategy.EVICT), deadline=SOON)
+    await cilium.verify_pods_on_cilium(limited, request.pods, deadline=SOON)
+    removed = await remove_canal(limited, begun.id, remove_crds=True, deadline=SOON)
+    for machine_deployment in await rotatable_machine_deployments(limited):
+        await rotate_machine_deployment(limited, begun, machine_deployment, deadline=3 * SOON)
+    await verify(limited, begun.id, deadline=SOON)
+    await finish_migration(limited, begun.id)
+    await release_lock(limited.api, "a run")
+
+    assert removed.status is StepStatus.CHANGED
+    assert "nothing to do" in (nothing_to_do(await survey(limited, request), request) or "")
