@@ -28,6 +28,7 @@ class CiliumEndpoints(Controller):
 
     name: ClassVar[str] = "cilium-endpoints"
     follows: ClassVar[tuple[Resource, ...]] = (NODES, CUSTOM_RESOURCE_DEFINITIONS, CILIUM_ENDPOINTS)
+    workers: ClassVar[int] = 8
 
     def __init__(self, *, site: Site, clock: Clock, nodes: NodeNetworks, sandboxes: Sandboxes) -> None:
         super().__init__(client=site.client, mirror=site.mirror, clock=clock)

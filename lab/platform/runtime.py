@@ -182,6 +182,8 @@ class Controller(ABC):
     name: ClassVar[str]
     follows: ClassVar[tuple[Resource, ...]] = ()
     """Resources that the mirror must hold before the first reconcile."""
+    workers: ClassVar[int] = 1
+    """How many keys are reconciled at a time; never one key twice. More than one pays where each waits for a wire."""
 
     def __init__(self, *, client: Client, mirror: Mirror, clock: Clock) -> None:
         self.client = client
@@ -191,6 +193,8 @@ class Controller(ABC):
         self._queued: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = defaultdict(int)
+        self._busy: set[str] = set()
+        self._queued_while_busy: set[str] = set()
 
     @abstractmethod
     def wire(self) -> None:
@@ -215,13 +219,28 @@ class Controller(ABC):
         await self.mirror.follow(*self.follows)
         self.wire()
         try:
-            while True:
-                key = await self._queue.get()
-                self._queued.discard(key)
-                await self._reconcile_once(key)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self.workers):
+                    group.create_task(self._work(), name=f"{self.name} worker")
         finally:
             for timer in self._timers.values():
                 timer.cancel()
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            self._queued.discard(key)
+            if key in self._busy:
+                self._queued_while_busy.add(key)
+                continue
+            self._busy.add(key)
+            try:
+                await self._reconcile_once(key)
+            finally:
+                self._busy.discard(key)
+            if key in self._queued_while_busy:
+                self._queued_while_busy.discard(key)
+                self.enqueue(key)
 
     async def _reconcile_once(self, key: str) -> None:
         try:

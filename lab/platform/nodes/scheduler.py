@@ -34,6 +34,7 @@ class Scheduler(Controller):
 
     name = "scheduler"
     follows = (NODES, PODS)
+    workers = 8
 
     def __init__(self, site: Site, clock: Clock, delays: Delays) -> None:
         super().__init__(client=site.client, mirror=site.mirror, clock=clock)
