@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
-from clusters.api import KubeApi
+from clusters.api import KubeApi, open_api
 from clusters.connections import ENVIRONMENT_VARIABLE
 from clusters.seed import OpenedCluster, Seed, open_cluster, open_seed
 from flows.canal_to_cilium import canal_to_cilium
 from migration.models import ClusterRef, MigrationReport
+from tests.least_privilege import least_privileged_connections
+from tests.real_kkp import RealKkp, WorkloadsBy, real_kkp
 from tests.running_lab import RunningLab, lab_process
 
 CLUSTERS = 20
+SIZE = ("--nodes", "2", "--pods", "16", "--grace-seconds", "0")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class UserCluster:
 
     name: str
     lab: RunningLab
+
+    @property
+    def kubeconfig(self) -> Any:
+        file = next(item["kubeconfig"] for item in self.lab.clusters() if item["name"] == self.name)
+        return yaml.safe_load(Path(file).read_text())
 
     async def migrate(self, **parameters: Any) -> MigrationReport:
         return await canal_to_cilium(seed="lab", cluster=self.name, **parameters)
@@ -42,8 +51,9 @@ class UserCluster:
 
     @asynccontextmanager
     async def apis(self) -> AsyncIterator[tuple[Seed, KubeApi]]:
-        async with self.open() as opened:
-            yield opened.seed, opened.api
+        """Reach the seed as the flows do, and the user cluster as an administrator, whoever the flows are there."""
+        async with open_seed("lab") as seed, open_api(self.kubeconfig, where=f"user cluster {self.name}") as api:
+            yield seed, api
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +66,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def lab_of_many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     directory = tmp_path_factory.mktemp("flows") / "lab"
-    size = ("--clusters", str(CLUSTERS), "--nodes", "2", "--pods", "16", "--grace-seconds", "0", "--speed", "200")
-    with lab_process(directory, *size) as running:
+    with lab_process(directory, "--clusters", str(CLUSTERS), *SIZE, "--speed", "200") as running:
         yield running
 
 
@@ -79,6 +88,35 @@ def cluster(
     assert unused_clusters, "the tests of this folder use up one cluster each: raise CLUSTERS"
     yield UserCluster(unused_clusters.pop(), lab_of_many)
     lab_of_many.remote.clear_faults()
+
+
+@contextmanager
+def cluster_of(kkp: RealKkp) -> Iterator[UserCluster]:
+    """Have the flows reach a cluster on real API servers, with the rights that `deployments/rbac` gives them."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = kkp.lab.directory.parent / "least-privileged"
+        patch.setenv(ENVIRONMENT_VARIABLE, str(least_privileged_connections(kkp, folder)))
+        yield UserCluster(kkp.cluster, kkp.lab)
+
+
+@pytest.fixture(
+    params=[
+        "lab",
+        pytest.param("a real API server with the lab's controllers", marks=pytest.mark.control_plane),
+        pytest.param("a real API server with kube-controller-manager", marks=pytest.mark.control_plane),
+    ]
+)
+def any_cluster(
+    request: pytest.FixtureRequest, prefect_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[UserCluster]:
+    """A fresh cluster of the lab; then one on real API servers, once with each kind of workload controllers."""
+    if request.param == "lab":
+        yield request.getfixturevalue("cluster")
+        return
+    played: WorkloadsBy = "lab" if request.param.endswith("lab's controllers") else "kube-controller-manager"
+    folder = tmp_path_factory.mktemp("real")
+    with real_kkp(folder, *SIZE, "--speed", "200", workloads_by=played) as kkp, cluster_of(kkp) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
