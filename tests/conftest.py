@@ -13,6 +13,9 @@ from tests.programs import NO_CONTROL_PLANE, NO_KUBECTL, find_control_plane, fin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MEASURED = "measured"
+"""Property by which a test tells lines that whoever runs the tests should see."""
+
 
 @dataclass(frozen=True)
 class Need:
@@ -28,24 +31,30 @@ NEEDS = (
     Need("kubectl", find_kubectl, "REQUIRE_KUBECTL", NO_KUBECTL),
     Need("control_plane", find_control_plane, "REQUIRE_CONTROL_PLANE", NO_CONTROL_PLANE),
 )
-LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End with an error where something is required that this machine lacks."""
+    for need in NEEDS:
+        if os.environ.get(need.required_by) == "1" and not need.find():
+            raise pytest.UsageError(f"{need.required_by}=1, but {need.missing}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that need what this machine lacks, or end with an error where that is required."""
-    left_out = config.stash.setdefault(LEFT_OUT, {})
+    """Leave out the tests that need what this machine lacks."""
     for need in NEEDS:
         needing = [item for item in items if item.get_closest_marker(need.mark)]
-        if not needing or need.find():
-            continue
-        if os.environ.get(need.required_by) == "1":
-            raise pytest.UsageError(f"{need.required_by}=1, but {need.missing}")
-        items[:] = [item for item in items if item not in needing]
-        config.hook.pytest_deselected(items=needing)
-        left_out[need.missing] = len(needing)
+        if needing and not need.find():
+            items[:] = [item for item in items if item not in needing]
+            config.hook.pytest_deselected(items=needing)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say in one line each how many tests were left out, and how to have them."""
-    for missing, count in config.stash.get(LEFT_OUT, {}).items():
-        terminalreporter.write_line(f"{count} tests left out: {missing}")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what tests have measured, and in one line each which were left out and how to have them."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == MEASURED:
+                terminalreporter.write_line(str(text))
+    for need in NEEDS:
+        if not need.find():
+            terminalreporter.write_line(f"Tests marked {need.mark} were left out: {need.missing}")

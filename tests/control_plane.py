@@ -98,7 +98,7 @@ class ControlPlane:
         )
 
     def audit(self, user: str) -> list[dict[str, Any]]:
-        """Return the audit events of the requests of a user, oldest first; those of `admin` are not recorded."""
+        """Return the audit events of the requests of a user, oldest first; of `admin` only deletions of pods are known."""
         events = (json.loads(line) for line in self.audit_file.read_text().splitlines())
         return [event for event in events if event["user"]["username"] == user]
 
@@ -195,12 +195,15 @@ def _controller_options(plane: ControlPlane, controllers: Iterable[str]) -> list
 
 def _write_settings(plane: ControlPlane) -> None:
     write_private(plane.folder / "tokens.csv", f'{plane.admin_token},{ADMIN},1,"system:masters"\n')
-    # The admin's requests, the platform's among them, would bury those that somebody wants to count.
+    # The admin's requests, the platform's among them, would bury those that somebody wants to count; but for the ends
+    # of pods, which kubelets report so.
+    pods = [{"group": "", "resources": ["pods"]}]
     rules = [
+        {"level": "Metadata", "userGroups": ["system:masters"], "verbs": ["delete"], "resources": pods},
         {"level": "None", "userGroups": ["system:masters"]},
-        {"level": "Metadata", "omitStages": ["RequestReceived"]},
+        {"level": "Metadata"},
     ]
-    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
     (plane.folder / "audit-policy.yaml").write_text(yaml.safe_dump(policy))
     plane.audit_file.touch(mode=0o600)
 

@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import large_cluster, restarting
+from tests.bench import large_cluster, real_api, restarting
 from tests.bench.measured import table
-from tests.programs import NO_KUBECTL, find_kubectl
+from tests.programs import NO_CONTROL_PLANE, NO_KUBECTL, find_control_plane, find_kubectl
 
 if TYPE_CHECKING:
     from tests.bench.measured import Measured
@@ -27,6 +27,9 @@ def main() -> int:
     kubectl = find_kubectl()
     if kubectl is None:
         sys.stderr.write(f"bench: {NO_KUBECTL}\n")
+        return 2
+    if find_control_plane() is None:
+        sys.stderr.write(f"bench: {NO_CONTROL_PLANE}\n")
         return 2
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         lines = measure_all(Path(directory), kubectl.resolve())
@@ -46,7 +49,9 @@ def measure_all(directory: Path, kubectl: Path) -> list[Measured]:
     sys.stderr.write("Restarting pods, then the same with kubectl (one to two minutes) ...\n")
     ratio = restarting.compare(directory, kubectl)
     sys.stderr.write("Selecting and waiting in a large cluster (a bit more than a minute) ...\n")
-    return [ratio, *large_cluster.measure(directory)]
+    large = large_cluster.measure(directory)
+    sys.stderr.write("Restarting pods on a real API server, in three ways (two minutes) ...\n")
+    return [ratio, *large, *real_api.measure(directory, kubectl)]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from migration.models import ClusterRef, MigrationRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from tests.running_lab import RunningLab
 
@@ -22,11 +24,16 @@ CILIUM_VERSION = "1.19.4"
 CILIUM_DEADLINE = timedelta(seconds=120)
 
 
-@contextmanager
-def connected(lab: RunningLab) -> Iterator[None]:
+def connected(lab: RunningLab) -> AbstractContextManager[None]:
     """Have the connections of the product be this lab's until the block ends."""
+    return connections(lab.connections)
+
+
+@contextmanager
+def connections(directory: Path) -> Iterator[None]:
+    """Have the connections of the product be those of a directory until the block ends."""
     before = os.environ.get(ENVIRONMENT_VARIABLE)
-    os.environ[ENVIRONMENT_VARIABLE] = str(lab.connections)
+    os.environ[ENVIRONMENT_VARIABLE] = str(directory)
     try:
         yield
     finally:
