@@ -150,7 +150,7 @@ def served_things(api: httpx.Client) -> str:
     """The API path of a custom resource, see `bodies`, that is served."""
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     made = api.post(definitions, json=definition_of_things())
-    assert made.status_code == 201, made.text
+    assert made.status_code in (201, 409), made.text  # 409 where the order of the tests comes back to a server
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while api.get(f"/apis/{GROUP}/v1/things").status_code != 200:
         assert time.monotonic() < deadline, "the definition is not served"

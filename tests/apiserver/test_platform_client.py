@@ -6,7 +6,7 @@ import pytest
 
 from lab.errors import ApiError
 from lab.platform.http import HttpClient
-from lab.resources import CLUSTERS, CONFIG_MAPS, DEPLOYMENTS, NODES, PODS
+from lab.resources import CONFIG_MAPS, DEPLOYMENTS, NODES, PODS, Resource
 
 NODE_INFO = dict.fromkeys(
     (
@@ -141,8 +141,10 @@ async def test_a_pod_is_evicted(client, namespace):
 
 
 async def test_a_resource_without_definition_is_not_found(client):
+    undefined = Resource(group="none.example.com", plural="things", kind="Thing", custom=True)
+
     with pytest.raises(ApiError) as refused:
-        await client.list(CLUSTERS)
+        await client.list(undefined)
 
     assert refused.value.code == 404
 
