@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lab.apiserver.decoding import decoded_message
+from lab.apiserver.bodies.decoding import decoded_message
 from lab.apiserver.metadata import after
 from lab.apiserver.problems import Violation, bad_request, invalid_deletion, other_object
 from lab.objects import Object

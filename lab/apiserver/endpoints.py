@@ -6,26 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lab.apiserver.access.reviews import Reviews
+from lab.apiserver.access.tokens import ServiceAccountTokens
 from lab.apiserver.admission import Caller
 from lab.apiserver.binding import bind, check_binding, node_of
+from lab.apiserver.bodies.decoding import decoded_message
 from lab.apiserver.catalog import Definition
-from lab.apiserver.decoding import decoded_message
 from lab.apiserver.deletion import DeleteOptions
-from lab.apiserver.discovery import REVIEWS, is_group
+from lab.apiserver.documents.discovery import REVIEWS, is_group
+from lab.apiserver.documents.forms import form_of
 from lab.apiserver.eviction import evict
 from lab.apiserver.exchange import Answer, Exchange
-from lab.apiserver.forms import form_of
-from lab.apiserver.listoptions import page_request, read_version
-from lab.apiserver.paging import Page, page
+from lab.apiserver.lists.options import page_request, read_version
+from lab.apiserver.lists.paging import Page, page
+from lab.apiserver.lists.selectors import Selection, select
 from lab.apiserver.problems import NoSuchPage, bad_request, method_not_allowed, no_such_path, version_ahead
 from lab.apiserver.registry import Registry
 from lab.apiserver.rendering import Rendering
-from lab.apiserver.reviews import Reviews
 from lab.apiserver.routes import Route, is_set, number_in
 from lab.apiserver.scaling import scale_of
-from lab.apiserver.selectors import Selection, select
 from lab.apiserver.store import Stored
-from lab.apiserver.tokens import ServiceAccountTokens
 from lab.apiserver.writing import Writing
 from lab.objects import Object, name_of, uid_of
 from lab.resources import Resource

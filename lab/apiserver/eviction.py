@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from lab.apiserver.admission import Caller
 from lab.apiserver.deletion import DeleteOptions, check_preconditions
+from lab.apiserver.lists.selectors import matches_selector
 from lab.apiserver.metadata import now
 from lab.apiserver.problems import forbidden
 from lab.apiserver.registry import Registry
-from lab.apiserver.selectors import matches_selector
 from lab.errors import ApiError
 from lab.objects import Object, is_being_deleted, is_pod_ready, labels_of, name_of
 from lab.resources import POD_DISRUPTION_BUDGETS, PODS

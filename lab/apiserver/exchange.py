@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import yaml
 
-from lab.apiserver import protobuf
-from lab.apiserver.forms import MEDIA_TYPES
+from lab.apiserver.bodies import protobuf
+from lab.apiserver.documents.forms import MEDIA_TYPES
 from lab.apiserver.problems import NoSuchPage, bad_request, unsupported_media_type
 from lab.apiserver.routes import query_of
 from lab.errors import ApiError

@@ -14,10 +14,10 @@ from lab.apiserver.admission import LAB
 from lab.apiserver.binding import bind, node_of
 from lab.apiserver.deletion import DeleteOptions
 from lab.apiserver.eviction import evict
-from lab.apiserver.patch import copied, merge_patch
+from lab.apiserver.lists.selectors import Selection, select
+from lab.apiserver.patches.merge import copied, merge_patch
 from lab.apiserver.registry import Registry
 from lab.apiserver.scaling import scale_of, scaled
-from lab.apiserver.selectors import Selection, select
 from lab.apiserver.store import Watch
 from lab.objects import Object
 from lab.platform.client import WatchEvent

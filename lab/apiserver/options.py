@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lab.apiserver.patch import APPLY_PATCH
+from lab.apiserver.patches.merge import APPLY_PATCH
 from lab.apiserver.problems import Violation, invalid
 from lab.resources import Resource
 

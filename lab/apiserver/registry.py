@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.apiserver.admission import LAB, AdmissionRequest, Caller, Hooks, Operation
+from lab.apiserver.bodies.drafts import changed_part, check_type, refuse_wrong_types, violations_in, with_defaults
 from lab.apiserver.catalog import Catalog, Definition, definitions_from
-from lab.apiserver.definitions import (
+from lab.apiserver.definitions.lifecycle import (
     CLEANUP,
     DELETION_IN_PROGRESS,
     DELETION_PENDING,
@@ -29,12 +30,11 @@ from lab.apiserver.deletion import (
     is_gone,
     marked,
 )
-from lab.apiserver.drafts import changed_part, check_type, refuse_wrong_types, violations_in, with_defaults
+from lab.apiserver.lists.selectors import Selection
 from lab.apiserver.metadata import raise_generation, settle_metadata, start_metadata
-from lab.apiserver.ownership import after_update, is_same, owns_replicas, with_entries
-from lab.apiserver.patch import copied
+from lab.apiserver.ownership.managers import after_update, is_same, owns_replicas, with_entries
+from lab.apiserver.patches.merge import copied
 from lab.apiserver.problems import already_exists, bad_request, forbidden, invalid, no_such_path, not_found
-from lab.apiserver.selectors import Selection
 from lab.apiserver.store import EventType, Shelf, Store, Stored
 from lab.errors import ApiError
 from lab.objects import Object

@@ -12,12 +12,12 @@ import orjson
 import yaml
 
 from lab.apiserver.catalog import Definition
-from lab.apiserver.cells import Column
-from lab.apiserver.columns import columns_of
-from lab.apiserver.forms import Form
-from lab.apiserver.paging import Page
+from lab.apiserver.definitions.versions import seen
+from lab.apiserver.documents.forms import Form
+from lab.apiserver.lists.paging import Page
 from lab.apiserver.store import Recorded, Stored
-from lab.apiserver.versions import seen
+from lab.apiserver.tables.cells import Column
+from lab.apiserver.tables.columns import columns_of
 from lab.errors import ApiError
 from lab.objects import Object
 

@@ -9,22 +9,22 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from lab.apiserver.access import Access
+from lab.apiserver.access.authority import Access
+from lab.apiserver.access.bootstrap import create_first_roles
+from lab.apiserver.access.escalation import Escalation
+from lab.apiserver.access.reviews import Reviews
+from lab.apiserver.access.rules import Act, Roles
+from lab.apiserver.access.tokens import ServiceAccountTokens
 from lab.apiserver.admission import LAB, AdmissionHook, AdmissionRequest, Caller, User
-from lab.apiserver.bootstrap import create_first_roles
-from lab.apiserver.documents import document
+from lab.apiserver.documents.documents import document
 from lab.apiserver.endpoints import Endpoints, LogSource
-from lab.apiserver.escalation import Escalation
 from lab.apiserver.exchange import Answer, Exchange
 from lab.apiserver.inprocess import InProcessClient
 from lab.apiserver.options import options_of
 from lab.apiserver.problems import method_not_allowed
-from lab.apiserver.rbac import Act, Roles
 from lab.apiserver.registry import Registry
-from lab.apiserver.reviews import Reviews
 from lab.apiserver.routes import Route, name_selected, route_of, verb_of
 from lab.apiserver.store import WATCH_HISTORY, Store
-from lab.apiserver.tokens import ServiceAccountTokens
 from lab.apiserver.trouble import carry_out
 from lab.apiserver.watching import stream_watch
 from lab.errors import ApiError

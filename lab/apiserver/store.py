@@ -14,8 +14,8 @@ from typing import Literal
 
 import orjson
 
+from lab.apiserver.lists.selectors import Selection
 from lab.apiserver.problems import expired_watch
-from lab.apiserver.selectors import Selection
 from lab.objects import Object
 from lab.platform.client import WatchEvent
 from lab.resources import Resource

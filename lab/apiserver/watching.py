@@ -7,12 +7,12 @@ import contextlib
 import random
 
 from lab.apiserver.exchange import Exchange
-from lab.apiserver.listoptions import read_version
+from lab.apiserver.lists.options import read_version
+from lab.apiserver.lists.selectors import Selection
 from lab.apiserver.problems import Violation, invalid_options
 from lab.apiserver.registry import Registry
 from lab.apiserver.rendering import Rendering, error_event
 from lab.apiserver.routes import is_set, number_in
-from lab.apiserver.selectors import Selection
 from lab.apiserver.store import Recorded, Watch
 from lab.errors import ApiError
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab.apiserver.decoding import decoded
+from lab.apiserver.bodies.decoding import decoded
+from lab.apiserver.bodies.received import patched_part, read, read_applied, read_patch
+from lab.apiserver.definitions.versions import acting, to_store
 from lab.apiserver.owners import without_duplicates
-from lab.apiserver.ownership import BEFORE_FIRST_APPLY, Application, apply
-from lab.apiserver.patch import APPLY_PATCH, merge_patch
-from lab.apiserver.patching import patch_action
+from lab.apiserver.ownership.managers import BEFORE_FIRST_APPLY, Application, apply
+from lab.apiserver.patches.merge import APPLY_PATCH, merge_patch
+from lab.apiserver.patches.patching import patch_action
 from lab.apiserver.problems import bad_request, conflict, not_found
-from lab.apiserver.received import patched_part, read, read_applied, read_patch
 from lab.apiserver.registry import Registry
 from lab.apiserver.scaling import SCALES, scale_of, scaled
 from lab.apiserver.store import Stored
-from lab.apiserver.versions import acting, to_store
 from lab.objects import Object
 
 if TYPE_CHECKING:

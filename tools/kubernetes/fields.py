@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from lab.resources import BUILT_IN  # noqa: E402 - the project is not installed where tools run
 
-TARGET = ROOT / "lab" / "apiserver" / "fields.json"
+TARGET = ROOT / "lab" / "apiserver" / "ownership" / "fields.json"
 MODULE = "k8s.io/kubernetes"
 EXTRA_KINDS = {("autoscaling", "v1", "Scale"), ("policy", "v1", "Eviction"), ("", "v1", "Binding")}
 

@@ -7,7 +7,7 @@ import copy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.apiserver.patch import merge_patch
+from lab.apiserver.patches.merge import merge_patch
 
 keys = st.sampled_from(["a", "b", "c"])
 scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.apiserver.strategic import strategic_merge_patch
+from lab.apiserver.patches.strategic import strategic_merge_patch
 
 
 @pytest.mark.parametrize(

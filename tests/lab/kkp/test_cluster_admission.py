@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.apiserver.patch import merge_patch
+from lab.apiserver.patches.merge import merge_patch
 from lab.apiserver.server import ApiServer
 from lab.errors import ApiError
 from lab.faults import Faults

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, Roles and bindings, the reviews by which users ask about themselves."""

@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions: their life, their versions, and what their schemas make of objects."""

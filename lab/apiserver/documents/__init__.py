@@ -1,0 +1,1 @@
+"""What a client reads before it asks for anything: discovery, OpenAPI, health."""

@@ -1,0 +1,1 @@
+"""What a list or watch is asked for: selectors, pages, versions."""

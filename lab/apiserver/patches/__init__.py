@@ -1,0 +1,1 @@
+"""Every kind of patch but server-side apply."""
