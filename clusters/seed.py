@@ -20,7 +20,7 @@ from clusters.api import KubeApi, open_api
 from clusters.connections import parse_kubeconfig, seed_kubeconfig
 from clusters.kinds import APPLICATION_DEFINITIONS, CLUSTERS, SECRETS
 from clusters.watching import Live, Tell
-from migration.errors import Conflict, Forbidden, InvalidRequest, NotFound, Permanent
+from migration.errors import Conflict, Forbidden, InvalidRequest, NotFound, Permanent, Unauthorized
 from migration.facts import ClusterFacts
 from migration.models import ClusterRef, Cni
 
@@ -128,15 +128,23 @@ class Seed:
             try:
                 found = await self.api.find(SECRETS, name, namespace=cluster.namespace)
             except Forbidden as error:
-                raise Forbidden(
-                    f"{where} may not be read: grant `get` on it to the account of connection {self.connection}, with "
-                    f"the Role of deployments/rbac/seed.yaml. If it is not there, that is no matter ({error})"
-                ) from error
+                raise Forbidden(f"{where} may not be read: {self._grant(name, cluster)} ({error})") from error
             if found is not None:
                 return secret, _kubeconfig_of(found, where)
         raise InvalidRequest(
             f"there is no Secret {cluster.namespace}/{ADMIN_KUBECONFIG} on {self.api.where}: the control plane of "
             f"{cluster.name} isn't ready, or this isn't its seed"
+        )
+
+    def _grant(self, secret: str, cluster: ClusterFacts) -> str:
+        to_whom = (
+            f"grant `get` on it to the account of connection {self.connection}, as deployments/rbac/seed.yaml does"
+        )
+        if secret == MIGRATION_KUBECONFIG:
+            return f"{to_whom}. If it is not there, that is no matter"
+        return (
+            f"there is no Secret {cluster.namespace}/{MIGRATION_KUBECONFIG}, which goes before it; make that one "
+            f"(docs/operating.md, Rights), or {to_whom}"
         )
 
     def live_cluster(self, name: str) -> Live[ClusterFacts]:
@@ -173,8 +181,14 @@ async def open_cluster(ref: ClusterRef, tell: Tell) -> AsyncIterator[OpenedClust
     """Open a seed and, through it, the API of one of its user clusters."""
     async with open_seed(ref.seed) as seed:
         secret, kubeconfig = await seed.user_cluster_kubeconfig(await seed.cluster(ref.name))
-        async with open_api(kubeconfig, where=f"user cluster {ref.name}") as api:
-            yield OpenedCluster(ref, seed, api, tell, secret)
+        where = f"user cluster {ref.name}"
+        try:
+            async with open_api(kubeconfig, where=where) as api:
+                yield OpenedCluster(ref, seed, api, tell, secret)
+        except Unauthorized as error:
+            if not str(error).startswith(where):
+                raise
+            raise Unauthorized(f"{error}. It came from Secret {secret} on {seed.api.where}") from error
 
 
 def _kubeconfig_of(found: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def translate_response(status: Any, response: aiohttp.ClientResponse | None, *, 
     text = f"{where}: {said} ({asked}, HTTP {code})"
     if code == 401:
         return Unauthorized(
-            f"{where} refused the credentials ({asked}, HTTP 401): renew the kubeconfig of this connection"
+            f"{where} refused the credentials ({asked}, HTTP 401): renew the kubeconfig that leads there"
         )
     if code == 403:
         return Rejected(text) if WEBHOOK_REFUSAL in said else Forbidden(text)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 DEFAULT_DIRECTORY = ".lab"
+DEFAULT_CLUSTERS = 3
 MAX_PORT = 65535
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
 """For the garbage collector to look rarely: the lab is JSON without cycles, and each look through 10,000 pods makes
@@ -76,7 +77,9 @@ def _number_of_clusters(options: argparse.Namespace) -> int:
     attached = len(options.cluster_kubeconfig)
     if bool(attached) != bool(options.seed_kubeconfig):
         raise BadInput("--seed-kubeconfig and --cluster-kubeconfig belong together: one seed, a file per user cluster")
-    return attached or int(options.clusters)
+    if attached and options.clusters is not None:
+        raise BadInput("--clusters is for API servers of the lab's own: attached, there are as many as kubeconfigs")
+    return attached or options.clusters or DEFAULT_CLUSTERS
 
 
 def _size(options: argparse.Namespace) -> UserClusterSize:
@@ -240,7 +243,7 @@ def _add_command(commands: Any, name: str, command: Callable[[argparse.Namespace
 def _add_up(commands: Any) -> None:
     up = _add_command(commands, "up", _up, "start a lab and run it until Ctrl-C")
     size = UserClusterSize()
-    up.add_argument("--clusters", type=_whole(1, 100), default=3, help="number of user clusters")
+    up.add_argument("--clusters", type=_whole(1, 100), help=f"number of user clusters (default {DEFAULT_CLUSTERS})")
     up.add_argument("--nodes", type=_whole(1, 250), default=5, help="nodes of each")
     up.add_argument("--pods", type=_whole(0, 25_000), default=200, help="about how many user pods in each")
     up.add_argument(

@@ -6,6 +6,7 @@ The platform can't tell the two apart: it has a client, and its webhooks are ask
 from __future__ import annotations
 
 import base64
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,8 @@ from lab.admission_reviews import configuration, review_app
 from lab.apiserver.server import ApiServer, User
 from lab.credentials import Credentials, kubeconfig, new_token
 from lab.errors import ApiError
-from lab.objects import name_of
 from lab.platform.http import HttpClient
+from lab.resources import CLUSTERS, MUTATING_WEBHOOKS, NODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from lab.resources import Resource
 
 ADMIN = User("kubernetes-admin", ("system:masters",))
-CONFLICT = 409
+NOT_FOUND = 404
+WEBHOOKS = "kkp"
+"""Name of the configuration by which an API server asks the platform's webhooks."""
+
+log = logging.getLogger(__name__)
 
 
 class BadKubeconfig(Exception):
@@ -101,34 +106,67 @@ class OtherServers:
         self.webhooks: dict[str, ASGIApp] = {}
         self._origin, self._credentials = origin, credentials
         self._kubeconfigs = iter(kubeconfigs)
+        self._urls: set[str] = set()
         self._opened = AsyncExitStack()
 
     async def open(self, name: str, *, path: str, webhooks: Iterable[Webhook]) -> ClusterApi:
         """Return the API behind the next kubeconfig."""
         file = next(self._kubeconfigs)
         url, authority, token, content = _read(Path(file))
+        if url in self._urls:
+            raise BadKubeconfig(
+                f"{file} leads to {url}, as another one does: each cluster has an API server of its own"
+            )
+        self._urls.add(url)
         client = await self._opened.enter_async_context(HttpClient(url, authority, token))
+        await _refuse_used(client, file)
         hooks = tuple(webhooks)
         below = f"/webhooks{path}"
         self.webhooks[below] = review_app(hooks)
         trusted = self._credentials.certificate_authority
-        asked = configuration("kkp", hooks, url=f"{self._origin}{below}", certificate_authority=trusted)
+        asked = configuration(WEBHOOKS, hooks, url=f"{self._origin}{below}", certificate_authority=trusted)
+        self._opened.push_async_callback(_remove_webhooks, client, file)
         return ClusterApi(name, url, client, content, configurations=(asked,))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Leave no webhook that nobody answers, and close the connections."""
         await self._opened.aclose()
 
 
+async def _refuse_used(client: Client, file: str) -> None:
+    """Raise BadKubeconfig unless the API server can be asked, and holds neither nodes nor anybody's clusters."""
+    try:
+        nodes, _ = await client.list(NODES)
+        clusters = await _listed_if_defined(client, CLUSTERS)
+        hooks, _ = await client.list(MUTATING_WEBHOOKS, field_selector=f"metadata.name={WEBHOOKS}")
+    except ApiError as error:
+        raise BadKubeconfig(f"the API server of {file} can't be used: {error.message}") from error
+    if nodes or clusters or hooks:
+        found = [what for what, some in (("nodes", nodes), ("Clusters", clusters), ("KKP's webhooks", hooks)) if some]
+        raise BadKubeconfig(f"the API server of {file} is not fresh, it has {', '.join(found)}: the lab would harm it")
+
+
+async def _listed_if_defined(client: Client, resource: Resource) -> list[Object]:
+    try:
+        return (await client.list(resource))[0]
+    except ApiError as error:
+        if error.code != NOT_FOUND:
+            raise
+        return []
+
+
+async def _remove_webhooks(client: Client, file: str) -> None:
+    try:
+        await client.delete(MUTATING_WEBHOOKS, WEBHOOKS)
+    except ApiError as error:
+        if error.code != NOT_FOUND:
+            log.warning("webhook %s stays at the API server of %s: %s", WEBHOOKS, file, error.message)
+
+
 async def install(client: Client, configurations: Iterable[tuple[Resource, Object]]) -> None:
-    """Leave these webhook configurations as they are given, whatever an earlier lab has left of that name."""
+    """Leave these webhook configurations."""
     for resource, body in configurations:
-        try:
-            await client.create(resource, body)
-        except ApiError as error:
-            if error.code != CONFLICT:
-                raise
-            await client.patch(resource, name_of(body), {"webhooks": body["webhooks"]})
+        await client.create(resource, body)
 
 
 def _read(file: Path) -> tuple[str, bytes, str, str]:

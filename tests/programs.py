@@ -9,9 +9,11 @@ from pathlib import Path
 from tools.kubernetes.build import PACKAGES, cache
 
 NO_KUBECTL = "no kubectl: set KUBECTL, put one on the PATH, or build the pinned one with `make kubectl`"
+_ASSETS = os.environ.get("KUBEBUILDER_ASSETS")
 NO_CONTROL_PLANE = (
-    "no kube-apiserver, kube-controller-manager and etcd: set KUBEBUILDER_ASSETS to a folder that has them, "
-    "put them on the PATH, or build the pinned ones with `make control-plane`"
+    f"no kube-apiserver, kube-controller-manager and etcd {f'in KUBEBUILDER_ASSETS={_ASSETS}' if _ASSETS else 'here'}: "
+    "set KUBEBUILDER_ASSETS to a folder that has them, put them on the PATH, or build the pinned ones with "
+    "`make control-plane`"
 )
 CONTROL_PLANE = tuple(name for name in PACKAGES if name != "kubectl")
 
@@ -31,9 +33,8 @@ def find_control_plane() -> dict[str, Path] | None:
 
     A KUBEBUILDER_ASSETS (the convention of controller-runtime's envtest) that lacks one counts as none.
     """
-    named = os.environ.get("KUBEBUILDER_ASSETS")
-    if named:
-        return _all_in(named)
+    if _ASSETS:
+        return _all_in(_ASSETS)
     return _all_in(str(cache())) or _all_in(os.environ.get("PATH", ""))
 
 

@@ -45,8 +45,6 @@ def cache() -> Path:
 
 def build(programs: list[str]) -> None:
     """Leave the programs in the cache; whoever looks there meanwhile sees none of them, or whole ones."""
-    if shutil.which("go") is None:
-        sys.exit(f"go is needed to build {', '.join(programs)}, and is not on the PATH")
     drafts = cache() / f".draft-{os.getpid()}"
     drafts.mkdir()
     # One command for all of them shares the work; etcd's program would be called v3 by its package.
@@ -84,6 +82,10 @@ def main() -> None:
     with (cache() / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         missing = [name for name in TARGETS[sys.argv[1]] if not (cache() / name).exists()]
+        if missing and shutil.which("go") is None:
+            sys.exit(
+                f"go is needed to build {', '.join(missing)}, and is not on the PATH (1.25, or one that fetches it)"
+            )
         if missing:
             started = time.monotonic()
             print(f"Building {', '.join(missing)} {version()} (once, some minutes) ...", flush=True)
