@@ -45,6 +45,7 @@ class KubeApi:
     def __init__(self, client: ApiClient, *, where: str) -> None:
         self._client = client
         self.where = where
+        self.url = str(client.configuration.host)
 
     async def get(self, kind: Kind, name: str, *, namespace: str = "") -> Json:
         """Return one object. Raises NotFound."""
@@ -224,6 +225,8 @@ async def open_api(kubeconfig: Mapping[str, Any], *, where: str) -> AsyncIterato
         raise InvalidRequest(
             f"the kubeconfig of {where} can't be used ({type(error).__name__}): export it again"
         ) from None
+    if any(not value.isprintable() for value in configuration.api_key.values()):
+        raise InvalidRequest(f"the token in the kubeconfig of {where} has characters that none has: export it again")
     if not _SERVER.match(configuration.host):
         raise InvalidRequest(f"the kubeconfig of {where} names no server as https://host:port: export it again")
     # aiohttp would look up proxy and .netrc anew, in a thread, at every request: a third of the client's time when a

@@ -47,6 +47,7 @@ def cluster_facts(found: Json) -> ClusterFacts:
         labels=frozenset(labels),
         health=tuple(sorted((status.get("extendedHealth") or {}).items())),
         update_reason=update.get("reason", ""),
+        api_url=str((status.get("address") or {}).get("url", "")),
     )
 
 

@@ -29,6 +29,8 @@ class ClusterFacts:
     """Pairs of component and HealthStatus*, as `status.extendedHealth` has them."""
     update_reason: str = ""
     """Reason of the condition UpdateProgress."""
+    api_url: str = ""
+    """Where the user cluster's API server is, as `status.address.url` has it."""
 
     def unhealthy(self) -> tuple[str, ...]:
         """Return `component=status` for what is not up; an empty status means that the component isn't used."""
@@ -102,3 +104,5 @@ class ClusterSurvey:
     """The migration that this project finished last here."""
     unfinished_jobs: frozenset[str] = field(default_factory=frozenset)
     """`namespace/name` of the Jobs that still run."""
+    reached_url: str = ""
+    """Where the kubeconfig leads by which the user cluster was reached; empty for KKP's own, which knows."""

@@ -6,6 +6,7 @@ Each finding has a code by which an operator can accept a blocker for one run. U
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlsplit
 
 from migration.facts import ClusterSurvey
 from migration.models import BarePodChoice, CniType, Finding, JobChoice, MigrationRequest, RestartStrategy, Severity
@@ -199,6 +200,23 @@ def _machine_deployments(survey: ClusterSurvey, request: MigrationRequest) -> It
             )
 
 
+def _way_in(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
+    told, reached = survey.cluster.api_url, survey.reached_url
+    if told and reached and _place(told) != _place(reached):
+        yield _blocker(
+            "another-api-server",
+            f"Cluster {survey.cluster.name}",
+            f"its API server is {told}, but the kubeconfig made for migrations leads to {reached}",
+            "Make that kubeconfig anew from this cluster's own; accept the code only if both are the same server.",
+        )
+
+
+def _place(url: str) -> tuple[str | None, int, str]:
+    """Return what tells API servers apart in their URLs."""
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or 443, parts.path.rstrip("/")
+
+
 def _permissions(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
     for denied in survey.denied:
         yield missing_permission(denied)
@@ -269,6 +287,7 @@ def _calico_policies(survey: ClusterSurvey, _request: MigrationRequest) -> Itera
 
 _RULES: tuple[Rule, ...] = (
     _cluster_state,
+    _way_in,
     _current_cni,
     _version,
     _tunnel_port,

@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 
 from clusters.lock import RENEW_SECONDS, acquire_lock, release_lock, renew_lock
 from clusters.seed import open_cluster
-from migration.errors import LockLost, MigrationError, Transient
+from migration.errors import LockLost, MigrationError
 from migration.models import ClusterRef
 
 
@@ -32,7 +32,8 @@ async def cluster_lock(cluster: ClusterRef, holder: str, *, wait: timedelta) -> 
             await asyncio.gather(renewal, return_exceptions=True)
             try:
                 await release_lock(opened.api, holder)
-            except Transient as error:
+            except MigrationError as error:
+                # What ended the block, if anything did, is what people have to read.
                 logger.warning("the lock could not be freed, it expires by itself: %s", error)
 
 

@@ -88,6 +88,7 @@ async def _look(opened: OpenedCluster, denied: tuple[str, ...]) -> ClusterSurvey
         open_migration=journal.open_migration(),
         last_migration=journal.last_finished(),
         unfinished_jobs=jobs,
+        reached_url="" if opened.is_administrator_s else api.url,
     )
 
 

@@ -24,9 +24,9 @@ from clusters.steps.machines import rotatable_machine_deployments, rotate_machin
 from clusters.steps.pods import restart_pods
 from clusters.steps.survey import survey, survey_cluster
 from clusters.steps.verification import record_baseline, verify
-from migration.errors import Forbidden, PreflightFailed
-from migration.models import ClusterRef, RestartOptions, RestartStrategy, StepStatus
-from migration.readiness import nothing_to_do
+from migration.errors import Forbidden, InvalidRequest, PreflightFailed, Unauthorized
+from migration.models import ClusterRef, RestartOptions, RestartStrategy, Severity, StepStatus
+from migration.readiness import findings, nothing_to_do
 from tests.clusters.conftest import SOON
 from tests.programs import find_kubectl
 from tests.rbac import atoms_of_rule
@@ -129,6 +129,50 @@ async def test_what_is_missing_on_the_seed_is_named_though_the_cluster_stays_clo
     rights = atoms_of_rule(role["rules"][0], role["metadata"].get("namespace", ""))
     expected = {f"{atom} on seed limited" for atom in rights}
     assert {finding.subject for finding in error.value.findings} == expected
+
+
+def kubeconfig_of_another(cluster) -> bytes:
+    return next(
+        Path(item["kubeconfig"]).read_bytes() for item in cluster.lab.clusters() if item["name"] != cluster.name
+    )
+
+
+async def test_another_cluster_s_kubeconfig_is_a_blocker(opened, limited, cluster):
+    data = {"kubeconfig": base64.b64encode(kubeconfig_of_another(cluster)).decode()}
+    await opened.seed.api.patch(
+        SECRETS, access.MIGRATION_KUBECONFIG, {"data": data}, namespace=f"cluster-{cluster.name}"
+    )
+    request = cluster.request.model_copy(update={"cluster": ClusterRef(seed="limited", name=cluster.name)})
+
+    found = findings(await survey_cluster(request, limited.tell), request)
+
+    assert [item.code for item in found if item.severity is Severity.BLOCKER] == ["another-api-server"]
+
+
+@pytest.mark.parametrize("token", ["with\nnewline", "with\x00nul"])
+async def test_a_token_that_can_t_be_one_is_told_before_it_is_sent(opened, limited, cluster, token):
+    _, admin = await opened.seed.user_cluster_kubeconfig(await opened.seed.cluster(cluster.name))
+    data = {"kubeconfig": base64.b64encode(with_token(admin, token).encode()).decode()}
+    await opened.seed.api.patch(
+        SECRETS, access.MIGRATION_KUBECONFIG, {"data": data}, namespace=f"cluster-{cluster.name}"
+    )
+
+    with pytest.raises(InvalidRequest, match=r"the token in the kubeconfig of user cluster .* has characters"):
+        async with open_cluster(ClusterRef(seed="limited", name=cluster.name), limited.tell):
+            pass
+
+
+async def test_credentials_that_are_refused_are_told_with_their_secret(opened, limited, cluster):
+    _, admin = await opened.seed.user_cluster_kubeconfig(await opened.seed.cluster(cluster.name))
+    data = {"kubeconfig": base64.b64encode(with_token(admin, "expired").encode()).decode()}
+    await opened.seed.api.patch(
+        SECRETS, access.MIGRATION_KUBECONFIG, {"data": data}, namespace=f"cluster-{cluster.name}"
+    )
+
+    secret = f"Secret cluster-{cluster.name}/cni-migration-kubeconfig on seed limited"
+    with pytest.raises(Unauthorized, match=f"renew the kubeconfig that leads there. It came from {secret}"):
+        async with open_cluster(ClusterRef(seed="limited", name=cluster.name), limited.tell) as found:
+            await found.api.list(SECRETS)
 
 
 @pytest.mark.kubectl

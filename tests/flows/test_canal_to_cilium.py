@@ -12,6 +12,7 @@ from clusters.kinds import CONFIG_MAPS, JOBS, LEASES, SECRETS
 from clusters.steps.canal_inventory import calico_objects
 from clusters.steps.survey import list_pods
 from migration.errors import (
+    Forbidden,
     InvalidRequest,
     OperatorActionNeeded,
     PlatformFailed,
@@ -204,6 +205,18 @@ async def test_jobs_that_outlast_the_patience_stop_the_run_before_any_pod_is_res
         assert before <= {pod.uid for pod in await list_pods(api)}
     report = await cluster.migrate(rotate_nodes=False, pods=RestartOptions(jobs=JobChoice.RESTART))
     assert report.outcome == "migrated"
+
+
+async def test_a_lock_that_can_t_be_freed_hides_no_cause(cluster):
+    running = asyncio.create_task(cluster.migrate(rotate_nodes=False))
+    async with cluster.apis() as (seed, _):
+        while (await seed.cluster(cluster.name)).cni == CANAL:
+            await asyncio.sleep(0.02)
+    for method, path in (("GET", "/ciliumnodes"), ("PATCH", "/leases/")):
+        cluster.lab.remote.add_fault("request", "403", server=cluster.name, method=method, path=path, times=None)
+
+    with pytest.raises(Forbidden, match="ciliumnodes"):
+        await running
 
 
 def write_connection(directory, name, kubeconfig):

@@ -41,6 +41,14 @@ def test_a_sound_cluster_has_no_finding():
     assert codes(make_survey()) == {}
 
 
+@pytest.mark.parametrize(
+    ("told", "reached"),
+    [("https://a.test:443", "https://A.test/"), ("https://a.test", ""), ("", "https://b.test")],
+)
+def test_the_way_in_is_not_doubted_without_reason(told, reached):
+    assert codes(make_survey(cluster=make_cluster(api_url=told), reached_url=reached)) == {}
+
+
 def test_every_migration_is_reminded_of_the_port_that_no_api_shows():
     found = findings(make_survey(), make_request(tunnel_port=9000))
 
@@ -54,6 +62,8 @@ BLOCKING = [
     ("cluster-unhealthy", {"cluster": make_cluster(health=(("etcd", "HealthStatusDown"),))}, {}),
     ("cluster-updating", {"cluster": make_cluster(phase="Updating")}, {}),
     ("cluster-updating", {"cluster": make_cluster(update_reason="ClusterUpdateInProgress")}, {}),
+    ("another-api-server", {"cluster": make_cluster(api_url="https://a.test"), "reached_url": "https://b.test"}, {}),
+    ("another-api-server", {"cluster": make_cluster(api_url="https://a/x"), "reached_url": "https://a/y"}, {}),
     ("not-on-canal", {"cluster": make_cluster(cni=CILIUM)}, {}),
     ("version-not-installable", {}, {"cilium_version": "v1.11"}),
     ("version-not-offered", {}, {"cilium_version": "1.99.0"}),
