@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import logging
+import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -178,13 +180,19 @@ def _read(file: Path) -> tuple[str, bytes, str, str]:
         cluster = _named(config["clusters"], context["cluster"])["cluster"]
         token = _named(config["users"], context["user"])["user"]["token"]
         authority = base64.b64decode(cluster["certificate-authority-data"])
-        return str(cluster["server"]).rstrip("/"), authority, str(token), content
+        ssl.create_default_context(cadata=authority.decode())
+        url = str(cluster["server"]).rstrip("/")
+        if urlsplit(url).scheme != "https" or not urlsplit(url).hostname or not str(token).isprintable():
+            raise ValueError("no HTTPS address, or no token")
+    except ssl.SSLError as error:
+        raise BadKubeconfig(f"the certificate authority in {file} is none") from error
     except OSError as error:
         raise BadKubeconfig(f"cannot read kubeconfig {file}: {error.strerror}") from error
     except (yaml.YAMLError, KeyError, TypeError, ValueError, StopIteration) as error:
         raise BadKubeconfig(
             f"{file} is no kubeconfig with a current context, an embedded certificate authority and a token"
         ) from error
+    return url, authority, str(token), content
 
 
 def _named(entries: Any, name: Any) -> Any:

@@ -10,7 +10,6 @@ import json
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,10 +21,11 @@ import yaml
 
 from lab.credentials import Credentials, issue, kubeconfig, new_token, private_directory, write_private
 from tests.programs import NO_CONTROL_PLANE, find_control_plane
-from tests.running_lab import ROOT
+from tests.running_lab import guard as running_guard
+from tests.running_lab import tell_guard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -125,11 +125,11 @@ def control_plane(
     plane = ControlPlane(name, folder, f"https://{HOST}:{port}", f"http://{HOST}:{etcd_port}", credentials, new_token())
     _write_settings(plane)
     with contextlib.ExitStack() as stack:
-        guard = stack.enter_context(_guard())
+        guard = stack.enter_context(running_guard())
         start = _Starter(folder, guard, stack)
-        start(programs["etcd"], *_etcd_options(plane, peer_port))
+        etcd = start(programs["etcd"], *_etcd_options(plane, peer_port))
         server = start(programs["kube-apiserver"], *_server_options(plane, port, service_accounts=service_accounts))
-        _wait_until_ready(plane, server)
+        _wait_until_ready(plane, {"etcd": etcd, "kube-apiserver": server})
         if wanted := tuple(controllers):
             start(programs["kube-controller-manager"], *_controller_options(plane, wanted))
         yield plane
@@ -216,19 +216,6 @@ def _free_ports(count: int) -> list[int]:
         return [bound.getsockname()[1] for bound in sockets]
 
 
-@contextlib.contextmanager
-def _guard() -> Iterator[subprocess.Popen[bytes]]:
-    """Run the process that ends what this one leaves behind if it is killed."""
-    guard = subprocess.Popen(
-        [sys.executable, "-m", "deployments.guard"], cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        yield guard
-    finally:
-        guard.stdin.close()
-        guard.wait()
-
-
 @dataclass(frozen=True)
 class _Starter:
     """Starts programs in process groups of their own, guarded, and stops them, the last started first."""
@@ -248,31 +235,36 @@ class _Starter:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._tell_guard("+", process)
-        self.stack.callback(self._stop, process)
+        tell_guard(self.guard, "+", process)
+        self.stack.callback(self._stop, program.name, process)
         return process
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+    def _stop(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is not None:
+            tell_guard(self.guard, "-", process)
+            raise ControlPlaneFailed(f"{name} ended by itself:\n{last_lines(self.folder, name)}")
         process.terminate()
         try:
             process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._tell_guard("-", process)
-
-    def _tell_guard(self, sign: str, process: subprocess.Popen[bytes]) -> None:
-        self.guard.stdin.write(f"{sign}{process.pid}\n".encode())
-        self.guard.stdin.flush()
+        tell_guard(self.guard, "-", process)
 
 
-def _wait_until_ready(plane: ControlPlane, server: subprocess.Popen[bytes]) -> None:
+def last_lines(folder: Path, name: str) -> str:
+    """Return the end of what a program printed."""
+    return "\n".join((folder / f"{name}.log").read_text(errors="replace").splitlines()[-8:])
+
+
+def _wait_until_ready(plane: ControlPlane, programs: Mapping[str, subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + START_SECONDS
     with plane.client() as client:
         while not _is_ready(client):
-            if server.poll() is not None or time.monotonic() > deadline:
-                last = (plane.folder / "kube-apiserver.log").read_text(errors="replace").splitlines()[-8:]
-                raise ControlPlaneFailed("kube-apiserver ended or was not ready in time:\n" + "\n".join(last))
+            ended = [name for name, process in programs.items() if process.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                said = "\n".join(f"{name}: {last_lines(plane.folder, name)}" for name in ended or programs)
+                raise ControlPlaneFailed(f"the control plane {'ended' if ended else 'was not ready in time'}:\n{said}")
             time.sleep(0.1)  # looks at another process, which tells nobody when it changes
 
 

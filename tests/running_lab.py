@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lab.directory import NoLabRuns
 from lab.remote import RemoteLab
@@ -112,12 +112,39 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 30.0, what: str
 
 
 @contextlib.contextmanager
+def guard() -> Iterator[subprocess.Popen[bytes]]:
+    """Run the process that ends what this one leaves behind if it is killed; see `tell_guard`."""
+    guard = subprocess.Popen(
+        [sys.executable, "-m", "deployments.guard"], cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield guard
+    finally:
+        guard.stdin.close()
+        guard.wait()
+
+
+def tell_guard(guarding: subprocess.Popen[bytes], sign: Literal["+", "-"], process: subprocess.Popen[bytes]) -> None:
+    """Put a process group under guard, or take it off."""
+    guarding.stdin.write(f"{sign}{process.pid}\n".encode())
+    guarding.stdin.flush()
+
+
+@contextlib.contextmanager
 def lab_process(directory: Path, *options: str, start_seconds: float = START_SECONDS) -> Iterator[RunningLab]:
     """Run `python -m lab up` until the block ends; entered once the lab has settled."""
     log = directory.parent / f"{directory.name}.log"
     command = [sys.executable, "-m", "lab", "up", "--directory", str(directory), *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    with guard() as guarding, log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        tell_guard(guarding, "+", process)
+        yield from _while_it_runs(process, directory, log, start_seconds)
+        tell_guard(guarding, "-", process)
+
+
+def _while_it_runs(
+    process: subprocess.Popen[bytes], directory: Path, log: Path, start_seconds: float
+) -> Iterator[RunningLab]:
     try:
         eventually(lambda: _is_ready(process, directory, log), seconds=start_seconds, what=f"the lab ({log})")
         yield RunningLab(directory, process, RemoteLab(directory))

@@ -152,7 +152,7 @@ def _job(found: Object, spec: Object) -> None:
     """Jobs without a selector of their own get one on their uid, and so do their pods (pkg/registry/batch/job)."""
     _job_spec(spec)
     metadata = found["metadata"]
-    if spec.get("selector") or spec.get("manualSelector") or "uid" not in metadata:
+    if spec.get("selector") or spec.get("manualSelector") or not {"uid", "name"} <= metadata.keys():
         return
     labels = {
         "batch.kubernetes.io/controller-uid": metadata["uid"],

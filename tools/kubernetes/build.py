@@ -43,8 +43,13 @@ def cache() -> Path:
     return home / "kkp-cni-migration" / "kubernetes" / f"{version()}-{hashlib.sha256(pins).hexdigest()[:12]}"
 
 
-def build(programs: list[str]) -> None:
-    """Leave the programs in the cache; whoever looks there meanwhile sees none of them, or whole ones."""
+def build(programs: list[str], *, lock: int) -> None:
+    """Leave the programs in the cache; whoever looks there meanwhile sees none of them, or whole ones.
+
+    The compiler holds the lock too: if this process is killed, the next build waits for it, and clears up.
+    """
+    for left in cache().glob(".draft-*"):
+        shutil.rmtree(left, ignore_errors=True)
     drafts = cache() / f".draft-{os.getpid()}"
     drafts.mkdir()
     # One command for all of them shares the work; etcd's program would be called v3 by its package.
@@ -52,7 +57,8 @@ def build(programs: list[str]) -> None:
     # go wants a home for its caches, which a bare container may not name.
     environment = {"HOME": str(Path.home()), **os.environ, "CGO_ENABLED": "0"}
     try:
-        subprocess.run([*command, *(PACKAGES[name] for name in programs)], cwd=MODULE, env=environment, check=True)
+        packages = [PACKAGES[name] for name in programs]
+        subprocess.run([*command, *packages], cwd=MODULE, env=environment, check=True, pass_fds=(lock,))
         for name in programs:
             built = drafts / _name_of_the_built(PACKAGES[name])
             built.replace(cache() / name)
@@ -78,8 +84,12 @@ def main() -> None:
     """Leave the programs of the target that the argument names in the cache, and print the folder."""
     if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:
         sys.exit(f"usage: build.py {'|'.join(TARGETS)}")
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / ".lock").open("w") as lock:
+    try:
+        cache().mkdir(parents=True, exist_ok=True)
+        opened = (cache() / ".lock").open("w")
+    except OSError as error:
+        sys.exit(f"cannot write to {cache()}: {error.strerror}; XDG_CACHE_HOME may name another place")
+    with opened as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         missing = [name for name in TARGETS[sys.argv[1]] if not (cache() / name).exists()]
         if missing and shutil.which("go") is None:
@@ -89,7 +99,7 @@ def main() -> None:
         if missing:
             started = time.monotonic()
             print(f"Building {', '.join(missing)} {version()} (once, some minutes) ...", flush=True)
-            build(missing)
+            build(missing, lock=lock.fileno())
             print(f"Built in {time.monotonic() - started:.0f} s", flush=True)
     print(cache())
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.apiserver.bodies.shaped import wrong_type
 from lab.apiserver.bodies.types import ENUMERATIONS, STRUCTS
 from lab.apiserver.problems import Violation, bad_request, invalid
 from lab.errors import ApiError
@@ -48,6 +49,8 @@ def decoded(resource: Resource, body: Object, *, held: Object | None = None) -> 
     kind = resource.kind if not resource.custom and resource.kind in STRUCTS else "AnyKind"
     reading = _Reading(resource.kind, resource.version)
     found = reading.struct(kind, body, "", held=held)
+    if not resource.custom and (complaint := wrong_type(resource, body, held=held)):
+        raise WrongType(resource.kind, resource.version, complaint)
     if reading.violations:
         metadata = found.get("metadata") or (held or {}).get("metadata") or {}
         raise invalid(resource, metadata.get("name", ""), reading.violations)

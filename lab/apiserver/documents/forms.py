@@ -45,12 +45,20 @@ class Form:
             raise not_acceptable(f"you requested {self.shape}, but the requested object is {what}")
 
 
+def _quality(text: str) -> float:
+    """Return how much a form is wanted; what is no number counts as nothing said."""
+    try:
+        return float(text)
+    except ValueError:
+        return 1.0
+
+
 @lru_cache(maxsize=256)
 def form_of(accept: str, *, is_list: bool = False) -> Form:
     """Return the form that an Accept header asks for; raises the 406 if it is none that the lab writes."""
     if not accept:
         return Form()
-    offers = sorted(map(_parsed, accept.split(",")), key=lambda offer: -float(offer[1].get("q", "1") or 1))
+    offers = sorted(map(_parsed, accept.split(",")), key=lambda offer: -_quality(offer[1].get("q", "")))
     for media_type, parameters in offers:
         if media_type not in (*MEDIA_TYPES[:2], "*/*"):
             continue
