@@ -28,6 +28,10 @@ from lab.platform.runtime import Change, Controller, Site
 from lab.resources import NODES, PODS
 from lab.settings import Delays
 
+SHARE_OF_DAEMONS, MOST_DAEMONS = 20, 10
+"""Of a node's room one in so many, and no more than so many, are kept for pods of DaemonSets: they are critical, and a
+real scheduler would evict others for them (kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption)."""
+
 
 class Scheduler(Controller):
     """Every pod that fits somewhere gets a node; one that does not is tried again when nodes or room change."""
@@ -64,7 +68,7 @@ class Scheduler(Controller):
         if pod is None or not _is_pending(pod) or uid_of(pod) in self._node_of:
             return None
         fitting, reasons = self._fitting(pod)
-        roomy = [node for node in fitting if self._load[node] < self._room[node]]
+        roomy = [node for node in fitting if self._load[node] < self._room[node] - self._kept_back(pod, node)]
         if roomy:
             await self._bind(pod, self._best(pod, roomy))
             return None
@@ -74,6 +78,12 @@ class Scheduler(Controller):
             reasons = reasons + Counter({"Too many pods": len(fitting)})
         await self._say_unschedulable(pod, reasons)
         return None
+
+    def _kept_back(self, pod: Object, node: str) -> int:
+        """Return for how many pods of DaemonSets room has to be left on a node by all others."""
+        owner = controller_of(pod)
+        is_daemon = owner is not None and owner["kind"] == "DaemonSet"
+        return 0 if is_daemon else min(self._room[node] // SHARE_OF_DAEMONS, MOST_DAEMONS)
 
     def _best(self, pod: Object, nodes: list[str]) -> str:
         owner = _owner_of(pod)
