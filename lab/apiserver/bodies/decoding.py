@@ -1,4 +1,4 @@
-"""Checks what HTTP clients send against the types of `bodytypes`, as kube-apiserver's decoder and validation would.
+"""Checks what HTTP clients send against `types` and `shaped`, as kube-apiserver's decoder and validation would.
 
 Refuses to look at custom resources beyond their metadata: their schemas do. The lab's own controllers are trusted.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.apiserver.bodies.shaped import wrong_type
+from lab.apiserver.bodies.shaped import json_name, wrong_type
 from lab.apiserver.bodies.types import ENUMERATIONS, STRUCTS
 from lab.apiserver.problems import Violation, bad_request, invalid
 from lab.errors import ApiError
@@ -31,14 +31,6 @@ _KNOWN = {name: {field: kind.rstrip("!") for field, kind in fields.items()} for 
 _REQUIRED = {
     name: tuple(field for field, kind in fields.items() if kind.endswith("!")) for name, fields in STRUCTS.items()
 }
-_JSON_NAMES: tuple[tuple[type, str], ...] = (
-    (bool, "bool"),
-    (dict, "object"),
-    (list, "array"),
-    (str, "string"),
-    (int, "number"),
-    (float, "number"),
-)
 
 
 def decoded(resource: Resource, body: Object, *, held: Object | None = None) -> Object:
@@ -148,7 +140,7 @@ class _Reading:
             self.violations.append(Violation.invalid(path[1:], value, detail))
 
     def _mismatch(self, kind: str, value: Any, owner: str, path: str) -> Exception:
-        sent = next((name for held, name in _JSON_NAMES if isinstance(value, held)), "string")
+        sent = json_name(value)
         if sent == "number" and any(held is int for held in _SCALARS.get(kind, ())):
             sent = f"number {value}"
         field = f"{owner}{_without_indexes(path)}"

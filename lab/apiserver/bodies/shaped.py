@@ -36,6 +36,11 @@ def wrong_type(resource: Resource, body: Object, *, held: Object | None = None) 
     return None
 
 
+def json_name(value: Any) -> str:
+    """Return what Go's decoder calls a JSON value."""
+    return next((name for held, name in _JSON_NAMES if isinstance(value, held)), "string")
+
+
 class _Mismatch(Exception):
     """A value that its field can't hold."""
 
@@ -62,8 +67,7 @@ def _check(shape: Shape | None, value: Any, path: str, depth: int) -> None:
 
 def _require(fits: object, value: Any, path: str, kind: str) -> None:
     if not fits:
-        sent = next((name for held, name in _JSON_NAMES if isinstance(value, held)), "value")
-        raise _Mismatch(f"json: cannot unmarshal {sent} into Go struct field {path} of type {kind}")
+        raise _Mismatch(f"json: cannot unmarshal {json_name(value)} into Go struct field {path} of type {kind}")
 
 
 def _is_integer(value: Any, bits: int) -> bool:

@@ -1,6 +1,6 @@
 """Which JSON type each field has that the lab reads, by the Go types of k8s.io/api v0.34. Refuses to check anything.
 
-Fields that are not named here may hold anything: nothing in the lab looks at them.
+Fields that are not named here are held to their types by `shaped`.
 """
 
 from __future__ import annotations

@@ -9,13 +9,6 @@ import pytest
 from lab.platform.runtime import Mirror
 from lab.resources import CLUSTERS, NODES, PODS
 
-MERGE = {"content-type": "application/merge-patch+json"}
-STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
-APPLY = {"content-type": "application/apply-patch+yaml"}
-JSON = {"content-type": "application/json-patch+json"}
-PATCHES = [MERGE, STRATEGIC, APPLY]
-CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
-
 
 def refused(answer, *codes: int) -> None:
     status = answer.json()
