@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BACK_OFF_SECONDS = 10.0
 BACK_OFF_LIMIT_SECONDS = 600.0
 """Platform seconds before a failed pod is replaced: doubling from the first to the second (kube job controller)."""
+OWN_NAME = "kubernetes.io/job-controller"
+"""What `spec.managedBy` names for this controller (kubernetes 1.35, staging/src/k8s.io/api/batch/v1/types.go)."""
 
 
 @dataclass
@@ -79,6 +81,8 @@ class JobController(PodController):
         """Start what is missing, or end the Job, and write the status."""
         found = self.find(key)
         if found is None or not self.is_settled(key) or is_being_deleted(found):
+            return None
+        if found["spec"].get("managedBy", OWN_NAME) != OWN_NAME:
             return None
         if ended := _end_of(found):
             return await self._expire(found, ended)

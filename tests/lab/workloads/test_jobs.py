@@ -91,3 +91,14 @@ async def test_a_finished_job_goes_after_its_time_with_its_pods(quick_cluster):
 
     await cluster.eventually("job gone", lambda: cluster.mirror.get(JOBS, "work", namespace="default") is None)
     await cluster.eventually("pods gone", lambda: not cluster.pods("work"))
+
+
+async def test_a_job_of_another_controller_is_left_alone(cluster):
+    other = template("other", restartPolicy="Never")
+    await cluster.create_workload(JOBS, "other", template=other, managedBy="example.com/nobody")
+    mine = template("work", restartPolicy="Never")
+    await cluster.create_workload(JOBS, "work", template=mine, managedBy="kubernetes.io/job-controller")
+    await cluster.eventually("running", lambda: cluster.running_pods("work"))
+
+    assert not cluster.pods("other")
+    assert not cluster.status(JOBS, "other")
