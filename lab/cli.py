@@ -18,9 +18,10 @@ from lab.control import BadInput, FaultKind, checked_speed, fault_from
 from lab.directory import DirectoryInUse, DirectoryUnusable, NoLabRuns
 from lab.faults import PlatformTrouble, RequestTrouble
 from lab.hosting import BadKubeconfig
+from lab.platform.kkp import PROFILES
 from lab.remote import RemoteLab
 from lab.serving import AddressInUse
-from lab.settings import LabSettings, Part, UserClusterSize
+from lab.settings import KkpRelease, LabSettings, Part, ProxyMode, UserClusterSize
 from lab.world import Lab, LabFailed
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DIRECTORY = ".lab"
 DEFAULT_CLUSTERS = 3
+_PROXY_MODES = ", ".join(f"{found.first_cluster.proxy_mode} in KKP {name}" for name, found in PROFILES.items())
 MAX_PORT = 65535
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
 """For the garbage collector to look rarely: the lab is JSON without cycles, and each look through 10,000 pods makes
@@ -63,6 +65,7 @@ def _up(options: argparse.Namespace) -> int:
         speed=options.speed,
         port=options.port,
         directory=options.directory,
+        kkp=options.kkp,
         without=frozenset(options.without),
         seed_kubeconfig=options.seed_kubeconfig or "",
         cluster_kubeconfigs=tuple(options.cluster_kubeconfig),
@@ -91,6 +94,8 @@ def _size(options: argparse.Namespace) -> UserClusterSize:
         grace_seconds=options.grace_seconds,
         proxy_mode=options.proxy_mode,
     )
+    if size.proxy_mode not in (None, *PROFILES[options.kkp].proxy_modes):
+        raise BadInput(f"KKP {options.kkp} knows no --proxy-mode {size.proxy_mode}")
     if size.machine_deployments > size.nodes:
         raise BadInput(f"{size.nodes} nodes cannot be shared by {size.machine_deployments} --machine-deployments")
     if size.pods > size.room_for_pods():
@@ -176,6 +181,16 @@ def _outage(options: argparse.Namespace) -> int:
     return _show(_rounded(lab.outage(options.cluster)))
 
 
+def _reboot(options: argparse.Namespace) -> int:
+    RemoteLab(options.directory).reboot(options.cluster, options.node)
+    return 0
+
+
+def _remove_cni_file(options: argparse.Namespace) -> int:
+    RemoteLab(options.directory).remove_cni_configuration(options.cluster, options.node, options.file)
+    return 0
+
+
 def _rounded(found: Any) -> Any:
     """Return the same with seconds to the hundredth; they are real ones, whatever the lab's speed."""
     if isinstance(found, Mapping):
@@ -228,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     outage.add_argument("--cluster", help="name or human-readable name (default: the only one)")
     outage.add_argument("--reset", action="store_true", help="measure from now on")
     _add_fault(commands)
+    _add_nodes(commands)
     return parser
 
 
@@ -253,7 +269,10 @@ def _add_up(commands: Any) -> None:
         "--max-pods-per-node", type=_whole(20, 250), default=size.max_pods_per_node, help="kubelet's maxPods"
     )
     up.add_argument("--grace-seconds", type=_whole(0, 3600), default=size.grace_seconds, help="of the user pods")
-    up.add_argument("--proxy-mode", choices=("ipvs", "iptables", "nftables"), default=size.proxy_mode)
+    up.add_argument(
+        "--kkp", choices=get_args(KkpRelease), default=LabSettings.kkp, help="the release of KKP that is played"
+    )
+    up.add_argument("--proxy-mode", choices=get_args(ProxyMode), help=f"of each cluster; None is {_PROXY_MODES}")
     up.add_argument("--speed", type=_speed_value, default=20.0, help="platform seconds in a real second")
     up.add_argument("--port", type=_whole(0, MAX_PORT), default=0, help="0 picks a free one")
     up.add_argument(
@@ -269,6 +288,15 @@ def _add_up(commands: Any) -> None:
         default=[],
         help="and on this user cluster's; once for each. Give it fresh API servers: the lab fills them",
     )
+
+
+def _add_nodes(commands: Any) -> None:
+    reboot = _add_command(commands, "reboot", _reboot, "reboot a node: its disk stays, its kernel starts afresh")
+    remove = _add_command(commands, "remove-cni-file", _remove_cni_file, "delete a file of /etc/cni/net.d on a node")
+    for parser in (reboot, remove):
+        parser.add_argument("--cluster", help="name or human-readable name (default: the only one)")
+        parser.add_argument("node")
+    remove.add_argument("file", help="as 05-cilium.conflist")
 
 
 def _add_fault(commands: Any) -> None:

@@ -54,6 +54,15 @@ class ControlledLab(Protocol):
     def forget_history(self) -> None:
         """Make every resourceVersion and continue token that clients hold too old, in all API servers."""
 
+    def nodes(self, cluster: str) -> dict[str, list[str]]:
+        """Return the CNI configuration files of each node of a user cluster."""
+
+    def reboot(self, cluster: str, node: str) -> None:
+        """Have a node reboot."""
+
+    def remove_cni_configuration(self, cluster: str, node: str, file: str) -> None:
+        """Have a node without a file of /etc/cni/net.d."""
+
     @property
     def is_attached(self) -> bool:
         """Tell whether the API servers are somebody else's, in whose answers the lab can make no trouble."""
@@ -76,6 +85,9 @@ def control_app(lab: ControlledLab, *, token: str) -> ASGIApp:
             Route("/outage", _guarded(token, endpoints.outage)),
             Route("/outage/reset", _guarded(token, endpoints.reset_outage), methods=["POST"]),
             Route("/history/forget", _guarded(token, endpoints.forget_history), methods=["POST"]),
+            Route("/nodes", _guarded(token, endpoints.nodes)),
+            Route("/nodes/reboot", _guarded(token, endpoints.reboot), methods=["POST"]),
+            Route("/nodes/cni", _guarded(token, endpoints.remove_cni_configuration), methods=["DELETE"]),
             Route("/faults", _guarded(token, endpoints.faults)),
             Route("/faults", _guarded(token, endpoints.add_fault), methods=["POST"]),
             Route("/faults", _guarded(token, endpoints.clear_faults), methods=["DELETE"]),
@@ -142,6 +154,31 @@ class _Endpoints:
     async def forget_history(self, _request: Request) -> Response:
         self._lab.forget_history()
         return JSONResponse({})
+
+    async def nodes(self, request: Request) -> Response:
+        return JSONResponse({"nodes": self._lab.nodes(self._cluster(request) or self._only_cluster())})
+
+    async def reboot(self, request: Request) -> Response:
+        cluster, node = self._node(request)
+        if "nodes" in self._lab.state()["without"]:
+            raise BadInput("the nodes are somebody else's: the lab runs without kubelets of its own")
+        self._lab.reboot(cluster, node)
+        return JSONResponse({})
+
+    async def remove_cni_configuration(self, request: Request) -> Response:
+        cluster, node = self._node(request)
+        file, files = request.query_params.get("file", ""), self._lab.nodes(cluster)[node]
+        if file not in files:
+            raise BadInput(f"node {node} has no {file!r} in /etc/cni/net.d; it has {_either(files) or 'nothing there'}")
+        self._lab.remove_cni_configuration(cluster, node, file)
+        return JSONResponse({})
+
+    def _node(self, request: Request) -> tuple[str, str]:
+        cluster = self._cluster(request) or self._only_cluster()
+        node, nodes = request.query_params.get("node", ""), self._lab.nodes(cluster)
+        if node not in nodes:
+            raise BadInput(f"there is no node {node!r}; there are {_either(nodes)}")
+        return cluster, node
 
     async def faults(self, _request: Request) -> Response:
         return JSONResponse({"faults": [fault_as_json(fault) for fault in self._switched_on()]})

@@ -47,6 +47,18 @@ class RemoteLab:
         """Make every resourceVersion and continue token that clients hold too old, as a compaction of etcd does."""
         self._call("POST", "/lab/history/forget")
 
+    def nodes(self, cluster: str | None = None) -> dict[str, list[str]]:
+        """Return the CNI configuration files of each node of a user cluster."""
+        return dict(self._call("GET", "/lab/nodes", cluster=cluster)["nodes"])
+
+    def reboot(self, cluster: str | None, node: str) -> None:
+        """Have a node go down now; it comes back by itself, with the files on its disk and nothing else."""
+        self._call("POST", "/lab/nodes/reboot", cluster=cluster, node=node)
+
+    def remove_cni_configuration(self, cluster: str | None, node: str, file: str) -> None:
+        """Delete a file of /etc/cni/net.d on a node, as an operator would who is logged in there."""
+        self._call("DELETE", "/lab/nodes/cni", cluster=cluster, node=node, file=file)
+
     def faults(self) -> list[dict[str, Any]]:
         """Return the trouble that is on."""
         return list(self._call("GET", "/lab/faults")["faults"])

@@ -64,6 +64,7 @@ SERVICES = _core("services", "Service", "svc", sub=_STATUS)
 ENDPOINTS = _core("endpoints", "Endpoints", "ep")
 SERVICE_ACCOUNTS = _core("serviceaccounts", "ServiceAccount", "sa", sub=frozenset({"token"}))
 EVENTS = _core("events", "Event", "ev")
+PERSISTENT_VOLUMES = _core("persistentvolumes", "PersistentVolume", "pv", namespaced=False, sub=_STATUS)
 PERSISTENT_VOLUME_CLAIMS = _core("persistentvolumeclaims", "PersistentVolumeClaim", "pvc", sub=_STATUS)
 
 DAEMON_SETS = _in("apps", "daemonsets", "DaemonSet", "ds", sub=_STATUS)
@@ -129,3 +130,16 @@ MACHINE_DEPLOYMENTS = _custom("cluster.k8s.io", "v1alpha1", "machinedeployments"
 CILIUM_ENDPOINTS = _custom("cilium.io", "v2", "ciliumendpoints", "CiliumEndpoint", sub=_STATUS)
 CILIUM_NODES = _custom("cilium.io", "v2", "ciliumnodes", "CiliumNode", namespaced=False, sub=_STATUS)
 CILIUM_IDENTITIES = _custom("cilium.io", "v2", "ciliumidentities", "CiliumIdentity", namespaced=False)
+CILIUM_NETWORK_POLICIES = _custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy", sub=_STATUS)
+CILIUM_CLUSTERWIDE_NETWORK_POLICIES = _custom(
+    "cilium.io",
+    "v2",
+    "ciliumclusterwidenetworkpolicies",
+    "CiliumClusterwideNetworkPolicy",
+    namespaced=False,
+    sub=_STATUS,
+)
+CALICO_NETWORK_POLICIES = _custom("crd.projectcalico.org", "v1", "networkpolicies", "NetworkPolicy")
+CALICO_GLOBAL_NETWORK_POLICIES = _custom(
+    "crd.projectcalico.org", "v1", "globalnetworkpolicies", "GlobalNetworkPolicy", namespaced=False
+)

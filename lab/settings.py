@@ -7,6 +7,10 @@ from typing import Literal
 
 Part = Literal["kkp", "workloads", "nodes", "machines", "network"]
 """A part of the platform that can be left out, as when something else plays it."""
+KkpRelease = Literal["2.20", "2.31"]
+"""A release of KKP that the lab can play: the one that the documented procedure knew, or today's."""
+ProxyMode = Literal["ipvs", "iptables", "nftables"]
+"""A proxy mode that goes with Canal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +19,8 @@ class Delays:
 
     # KKP main, Aug 2026: pkg/controller/seed-controller-manager and pkg/applications.
     addon_reconcile: float = 1.0
+    legacy_addon_delay: float = 120.0
+    """Until addons follow the Cluster in KKP 2.19 to 2.21: "up to 5 minutes" in its guide on CNI migration."""
     controller_manager_rollout: float = 20.0
     cni_controller_requeue: float = 10.0
     chart_download: float = 5.0
@@ -54,7 +60,8 @@ class UserClusterSize:
     """The kubelets' maxPods; a node's /24 has addresses for about 250."""
     grace_seconds: int = 5
     """terminationGracePeriodSeconds of the user workloads' pods."""
-    proxy_mode: Literal["ipvs", "iptables", "nftables"] = "iptables"
+    proxy_mode: ProxyMode | None = None
+    """None for what clusters of the lab have with the release of KKP."""
 
     def room_for_pods(self) -> int:
         """Return about how many user pods fit beside the platform's own.
@@ -77,6 +84,7 @@ class LabSettings:
     port: int = 0
     directory: str = ".lab"
     """Where kubeconfigs, the CA and connection files are written."""
+    kkp: KkpRelease = "2.31"
     without: frozenset[Part] = frozenset()
     """Parts of the platform that do not run."""
     seed_kubeconfig: str = ""

@@ -12,13 +12,14 @@ from lab.hosting import install
 from lab.network import ClusterNetwork
 from lab.objects import name_of, namespace_of
 from lab.platform.kkp import (
+    Profile,
     allocates_pod_cidrs,
     cluster_objects,
     kkp_controllers,
     user_cluster_definitions,
 )
 from lab.platform.machines import machine_controllers
-from lab.platform.nodes import node_controllers
+from lab.platform.nodes import NodePower, node_controllers
 from lab.platform.nodes.node_status import MAX_PODS_ANNOTATION
 from lab.platform.runtime import Controller, Mirror, Site, ignoring
 from lab.platform.workloads import workload_controllers
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from lab.platform.client import Client
     from lab.settings import LabSettings, UserClusterSize
 
-KUBERNETES_VERSION = "1.34.11"
-CANAL_VERSION = "v3.30"
 LATE_SECONDS = 10.0
 PROJECT = "m5zd8kx2wq"
 
@@ -54,6 +53,7 @@ class Surroundings:
     """What all user clusters of a lab share."""
 
     settings: LabSettings
+    profile: Profile
     seed: Site
     clock: Clock
     faults: Faults
@@ -68,6 +68,7 @@ class UserCluster:
         self.api = api
         self._around = surroundings
         self.site = Site(self.name, api.client, Mirror(api.client))
+        self.power = NodePower()
         self.network = ClusterNetwork(
             self.name, self.site, surroundings.clock, surroundings.settings.delays, surroundings.faults
         )
@@ -75,10 +76,11 @@ class UserCluster:
     async def create(self) -> None:
         """Leave the Cluster and its Secret on the seed, and definitions, machines and workloads in the user cluster."""
         size = self._around.settings.size
-        await create_all(self.site.client, user_cluster_definitions())
+        await create_all(self.site.client, user_cluster_definitions(self._around.profile))
         await install(self.site.client, self.api.configurations)
         await create_all(self._around.seed.client, self._seed_objects(self.api.kubeconfig))
-        await create_all(self.site.client, machine_deployments(size))
+        kubelet = self._around.profile.first_cluster.kubernetes
+        await create_all(self.site.client, machine_deployments(size, kubelet=kubelet))
         await create_all(
             self.site.client, workload_objects(pods=size.pods, nodes=size.nodes, grace_seconds=size.grace_seconds)
         )
@@ -101,7 +103,15 @@ class UserCluster:
         around, site = self._around, self.site
         clock, delays, faults, network = around.clock, around.settings.delays, around.faults, self.network
         parts: dict[str, list[Controller]] = {
-            "kkp": kkp_controllers(around.seed, site, cluster=self.name, clock=clock, delays=delays, faults=faults),
+            "kkp": kkp_controllers(
+                around.seed,
+                site,
+                cluster=self.name,
+                clock=clock,
+                delays=delays,
+                faults=faults,
+                profile=around.profile,
+            ),
             "workloads": workload_controllers(site, clock),
             "nodes": node_controllers(
                 site,
@@ -111,6 +121,7 @@ class UserCluster:
                 programs=network.programs,
                 faults=faults,
                 allocate_pod_cidrs=self._allocates_pod_cidrs,
+                power=self.power,
             ),
             "machines": machine_controllers(site, clock, delays, network=network, faults=faults),
             "network": list(network.controllers),
@@ -122,16 +133,18 @@ class UserCluster:
         return cluster is not None and allocates_pod_cidrs(cluster)
 
     def _seed_objects(self, kubeconfig: str) -> list[tuple[Resource, Object]]:
+        first = self._around.profile.first_cluster
         objects = cluster_objects(
             self.name,
             human_readable_name=self.human_readable_name,
             project=PROJECT,
             cni_type="canal",
-            cni_version=CANAL_VERSION,
-            proxy_mode=self._around.settings.size.proxy_mode,
-            version=KUBERNETES_VERSION,
+            cni_version=first.cni_version,
+            proxy_mode=self._around.settings.size.proxy_mode or first.proxy_mode,
+            version=first.kubernetes,
             url=self.api.url,
             labels={"team": "shop", "environment": "lab"},
+            profile=self._around.profile,
         )
         # KKP pkg/resources/kubeconfig.go: the external kubeconfig, by bearer token.
         secret = {
@@ -165,17 +178,20 @@ async def _create_patiently(client: Client, resource: Resource, body: Object) ->
             await asyncio.sleep(0.1)
 
 
-def machine_deployments(size: UserClusterSize) -> list[tuple[Resource, Object]]:
+def machine_deployments(size: UserClusterSize, *, kubelet: str) -> list[tuple[Resource, Object]]:
     """Return MachineDeployments that share the nodes as evenly as can be."""
     count = size.machine_deployments
     shares = [size.nodes // count + (index < size.nodes % count) for index in range(count)]
     return [
-        (MACHINE_DEPLOYMENTS, _machine_deployment(f"workers-{index + 1}", share, max_pods=size.max_pods_per_node))
+        (
+            MACHINE_DEPLOYMENTS,
+            _machine_deployment(f"workers-{index + 1}", share, max_pods=size.max_pods_per_node, kubelet=kubelet),
+        )
         for index, share in enumerate(shares)
     ]
 
 
-def _machine_deployment(name: str, replicas: int, *, max_pods: int) -> Object:
+def _machine_deployment(name: str, replicas: int, *, max_pods: int, kubelet: str) -> Object:
     # machine-controller sdk/apis/cluster/v1alpha1 and its examples/openstack-machinedeployment.yaml.
     provider = {
         "cloudProvider": "openstack",
@@ -197,7 +213,7 @@ def _machine_deployment(name: str, replicas: int, *, max_pods: int) -> Object:
                 "spec": {
                     "metadata": {"labels": {"workload": "user"}, "annotations": {MAX_PODS_ANNOTATION: str(max_pods)}},
                     "providerSpec": {"value": provider},
-                    "versions": {"kubelet": KUBERNETES_VERSION},
+                    "versions": {"kubelet": kubelet},
                 },
             },
         },

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from lab.network.watch import CALLS
 from lab.objects import Object
 from lab.resources import (
+    CALICO_GLOBAL_NETWORK_POLICIES,
+    CALICO_NETWORK_POLICIES,
     CONFIG_MAPS,
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -30,17 +32,6 @@ if TYPE_CHECKING:
 Created = tuple[Resource, Object]
 
 NAMES = ("shop", "payments", "data", "batch")
-CALICO_NETWORK_POLICIES = Resource(
-    group="crd.projectcalico.org", plural="networkpolicies", kind="NetworkPolicy", custom=True
-)
-CALICO_GLOBAL_NETWORK_POLICIES = Resource(
-    group="crd.projectcalico.org",
-    plural="globalnetworkpolicies",
-    kind="GlobalNetworkPolicy",
-    namespaced=False,
-    custom=True,
-)
-
 _TIERS = (
     # namespace, name, replicas, port, calls
     ("shop", "frontend", 3, 8080, ("shop/cart", "shop/catalog")),

@@ -20,12 +20,13 @@ from lab.credentials import Credentials, issue, new_token
 from lab.directory import LabDirectory
 from lab.faults import Faults
 from lab.hosting import ClusterApi, Hosting, OtherServers, OwnServers, install
-from lab.platform.kkp import seed_objects, seed_webhooks, user_cluster_webhooks
+from lab.objects import name_of
+from lab.platform.kkp import PROFILES, seed_objects, seed_resources, seed_webhooks, user_cluster_webhooks
 from lab.platform.runtime import Mirror, Site, run_together
-from lab.resources import APPLICATION_DEFINITIONS, CLUSTERS
+from lab.resources import APPLICATION_DEFINITIONS, NODES
 from lab.serving import HttpsServer
 from lab.settled import FOLLOWED, has_begun, nodes_and_pods, waiting_for
-from lab.user_cluster import KUBERNETES_VERSION, Surroundings, UserCluster, cluster_name, create_all
+from lab.user_cluster import Surroundings, UserCluster, cluster_name, create_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -57,6 +58,7 @@ class Lab:
 
     def __init__(self, settings: LabSettings) -> None:
         self.settings = settings
+        self._profile = PROFILES[settings.kkp]
         self.faults = Faults()
         self.directory = LabDirectory(settings.directory)
         self.user_clusters: list[UserCluster] = []
@@ -134,6 +136,20 @@ class Lab:
         for item in self.user_clusters if cluster is None else [self._user_cluster(cluster)]:
             item.network.reset_outage()
 
+    def nodes(self, cluster: str) -> dict[str, list[str]]:
+        """Return the CNI configuration files of each node of a user cluster."""
+        found = self._user_cluster(cluster)
+        names = sorted(name_of(node) for node in found.site.mirror.all(NODES))
+        return {name: sorted(found.network.node(name).conflists) for name in names}
+
+    def reboot(self, cluster: str, node: str) -> None:
+        """Have a node reboot; raises KeyError for an unknown user cluster."""
+        self._user_cluster(cluster).power.reboot(node)
+
+    def remove_cni_configuration(self, cluster: str, node: str, file: str) -> None:
+        """Have a node without a file of /etc/cni/net.d; raises KeyError for an unknown user cluster."""
+        self._user_cluster(cluster).network.remove_cni_configuration(node, file)
+
     def _user_cluster(self, name: str) -> UserCluster:
         return {item.name: item for item in self.user_clusters}[name]
 
@@ -157,9 +173,9 @@ class Lab:
         self.url, self._credentials, self._token = origin, credentials, new_token()
         self._hosting = self._hosting_at(origin, credentials)
         stack.push_async_callback(self._hosting.close)
-        self._seed_api = await self._hosting.open(SEED, path=f"/seeds/{SEED}", webhooks=seed_webhooks())
+        self._seed_api = await self._hosting.open(SEED, path=f"/seeds/{SEED}", webhooks=seed_webhooks(self._profile))
         self._seed = Site(SEED, self._seed_api.client, Mirror(self._seed_api.client))
-        around = Surroundings(self.settings, self._seed, self._clock, self.faults)
+        around = Surroundings(self.settings, self._profile, self._seed, self._clock, self.faults)
         for index in range(1, self.settings.clusters + 1):
             self.user_clusters.append(UserCluster(index, await self._open_user_cluster(cluster_name(index)), around))
 
@@ -167,13 +183,14 @@ class Lab:
         settings = self.settings
         if settings.is_attached:
             return OtherServers(origin, credentials, (settings.seed_kubeconfig, *settings.cluster_kubeconfigs))
-        return OwnServers(origin, credentials, self.faults, version=f"v{KUBERNETES_VERSION}")
+        version = f"v{self._profile.first_cluster.kubernetes}"
+        return OwnServers(origin, credentials, self.faults, version=version)
 
     async def _open_user_cluster(self, name: str) -> ClusterApi:
         def find_definition(application: str) -> Object | None:
             return self._seed.mirror.get(APPLICATION_DEFINITIONS, application)
 
-        webhooks = user_cluster_webhooks(find_definition)
+        webhooks = user_cluster_webhooks(find_definition, self._profile)
         return await self._hosting.open(name, path=f"/clusters/{name}", webhooks=webhooks)
 
     async def _live(self, server: HttpsServer) -> None:
@@ -193,7 +210,7 @@ class Lab:
         return build_app(self._hosting.servers, mounted=mounted)
 
     async def _bring_up(self, parts: asyncio.TaskGroup) -> None:
-        await create_all(self._seed.client, seed_objects())
+        await create_all(self._seed.client, seed_objects(self._profile))
         await install(self._seed.client, self._seed_api.configurations)
         self.directory.write_seed(SEED, self._seed_api.kubeconfig)
         self.directory.write_access(origin=self.url, token=self._token)
@@ -216,7 +233,7 @@ class Lab:
         await cluster.create()
         self.directory.write_cluster(cluster.name, cluster.api.kubeconfig)
         await cluster.site.mirror.follow(*FOLLOWED)
-        await self._seed.mirror.follow(CLUSTERS, APPLICATION_DEFINITIONS)
+        await self._seed.mirror.follow(*seed_resources(self._profile))
         parts.create_task(run_together(cluster.controllers()), name=f"platform of {cluster.name}")
         await self._settle(cluster)
         if self.settings.is_whole:

@@ -25,6 +25,8 @@ from lab.resources import CILIUM_NODES, CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
 from lab.settings import Delays
 
 SYSTEM_NAMESPACE = "kube-system"
+REPLACES_KUBE_PROXY = ("true", "strict")
+"""Words for it in cilium-config: Cilium's from 1.14 on, and that of KKP's addon before (docs/platform.md 11.2)."""
 WAIT_SECONDS = 300.0
 """How long an agent waits for CRDs and for its pod CIDR: Cilium's --crd-wait-timeout of 5 minutes."""
 _LEAST_REAL_SECONDS = 5.0
@@ -111,10 +113,11 @@ class CiliumAgent:
         port = int(config.get("tunnel-port") or VXLAN_PORT)
         _check_port(context.nodes, node, port)
         context.sandboxes.set_range(node, Cni.CILIUM, await self._pod_cidr(node))
-        replaces = config.get("kube-proxy-replacement") == "true"
+        replaces = config.get("kube-proxy-replacement") in REPLACES_KUBE_PROXY
         context.nodes.replace_kube_proxy(node, kept=True if replaces else None)
         context.nodes.agent_up(node, Cni.CILIUM, pod_uid=uid, port=port)
         context.nodes.write_conflist(node, Cni.CILIUM)
+        self._uninstalling.discard(uid)
         if config.get("cni-uninstall") == "true":
             self._uninstalling.add(uid)
         self._on_up(node)

@@ -39,6 +39,7 @@ class CiliumOperator(Controller):
         self._nodes = nodes
         self._bell = bell
         self._running: dict[str, Mapping[str, str]] = {}
+        """Configuration that the operator's pods read when they started, by the pod's uid."""
         self._assigned: dict[str, str] = {}
 
     def wire(self) -> None:
@@ -60,6 +61,11 @@ class CiliumOperator(Controller):
     def stopped(self, pod: Object) -> None:
         """Have the operator's pod count no more."""
         self._running.pop(uid_of(pod), None)
+
+    def lost(self, node: str) -> None:
+        """Have the operator's pods on a node that went down count no more."""
+        for pod in self.mirror.pods_on(node):
+            self.stopped(pod)
 
     def agent_up(self, node: str) -> None:
         """Have the node marked as one on which Cilium works."""

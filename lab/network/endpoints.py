@@ -10,16 +10,15 @@ from typing import ClassVar
 
 from lab.clock import Clock
 from lab.errors import ApiError
+from lab.network.identities import CiliumIdentities, Identity
 from lab.network.nodes import NodeNetworks
 from lab.network.reachability import Cni
 from lab.network.sandboxes import Sandbox, Sandboxes, node_address
-from lab.objects import Object, key_of, labels_of, split_key
+from lab.objects import Object, key_of, labels_of, split_key, uid_of
 from lab.platform.runtime import Change, Controller, Site, ignoring
-from lab.resources import CILIUM_ENDPOINTS, CUSTOM_RESOURCE_DEFINITIONS, NODES, PODS, Resource
+from lab.resources import CILIUM_ENDPOINTS, CILIUM_IDENTITIES, CUSTOM_RESOURCE_DEFINITIONS, NODES, PODS, Resource
 
 _CONFLICT = 409
-_FIRST_IDENTITY = 256
-"""Identities below are reserved: https://docs.cilium.io/en/stable/internals/security-identities/."""
 _LAST_ENDPOINT_ID = 65_535
 
 
@@ -27,7 +26,12 @@ class CiliumEndpoints(Controller):
     """Keeps CiliumEndpoints as the sandboxes are. A key is a pod's `namespace/name`."""
 
     name: ClassVar[str] = "cilium-endpoints"
-    follows: ClassVar[tuple[Resource, ...]] = (NODES, CUSTOM_RESOURCE_DEFINITIONS, CILIUM_ENDPOINTS)
+    follows: ClassVar[tuple[Resource, ...]] = (
+        NODES,
+        CUSTOM_RESOURCE_DEFINITIONS,
+        CILIUM_ENDPOINTS,
+        CILIUM_IDENTITIES,
+    )
     workers: ClassVar[int] = 8
 
     def __init__(self, *, site: Site, clock: Clock, nodes: NodeNetworks, sandboxes: Sandboxes) -> None:
@@ -35,7 +39,9 @@ class CiliumEndpoints(Controller):
         self._nodes = nodes
         self._sandboxes = sandboxes
         self._written: dict[str, Sandbox] = {}
-        self._identities: dict[tuple[str, ...], int] = {}
+        self._uids: dict[str, str] = {}
+        """The uid of the endpoint that was written for a pod: a pod may have had others before, as before a reboot."""
+        self._identities = CiliumIdentities(site)
         self._ids = itertools.count(1)
         sandboxes.on_change(self._on_sandbox)
 
@@ -63,24 +69,25 @@ class CiliumEndpoints(Controller):
         return self.mirror.get(CUSTOM_RESOURCE_DEFINITIONS, CILIUM_ENDPOINTS.group_resource) is not None
 
     async def _create(self, sandbox: Sandbox) -> None:
-        body = self._endpoint(sandbox)
+        body = self._endpoint(sandbox, await self._identities.for_pod(sandbox.pod))
         try:
-            await self.client.create(CILIUM_ENDPOINTS, body)
+            created = await self.client.create(CILIUM_ENDPOINTS, body)
         except ApiError as error:
             if error.code != _CONFLICT:
                 raise
-            await self._replace(body)
-        self._written[sandbox.key] = sandbox
+            created = await self._replace(body)
+        self._written[sandbox.key], self._uids[sandbox.key] = sandbox, uid_of(created)
 
-    async def _replace(self, body: Object) -> None:
+    async def _replace(self, body: Object) -> Object:
         """Take over the name from an earlier pod's endpoint that nobody has removed yet."""
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         with ignoring(404):
             await self.client.delete(CILIUM_ENDPOINTS, name, namespace=namespace)
-        await self.client.create(CILIUM_ENDPOINTS, body)
+        return await self.client.create(CILIUM_ENDPOINTS, body)
 
     async def _remove(self, key: str, written: Sandbox) -> None:
         self._written.pop(key, None)
+        self._uids.pop(key, None)
         if not self._has_agent(written):
             return
         namespace, name = split_key(key)
@@ -99,14 +106,13 @@ class CiliumEndpoints(Controller):
     def _on_endpoint(self, change: Change) -> None:
         key = key_of(change.object)
         written = self._written.get(key)
-        if change.type == "DELETED" and written is not None and _pod_uid(change.object) == written.uid:
+        if change.type == "DELETED" and written is not None and uid_of(change.object) == self._uids.get(key):
             del self._written[key]
             if self._sandboxes.of(written.uid) is not None:
                 self.enqueue(key)
 
-    def _endpoint(self, sandbox: Sandbox) -> Object:
+    def _endpoint(self, sandbox: Sandbox, identity: Identity) -> Object:
         namespace, name = split_key(sandbox.key)
-        labels = _security_labels(sandbox.pod)
         node = self.mirror.get(NODES, sandbox.place.node)
         return {
             "apiVersion": CILIUM_ENDPOINTS.api_version,
@@ -121,27 +127,11 @@ class CiliumEndpoints(Controller):
                 "id": next(self._ids) % _LAST_ENDPOINT_ID + 1,
                 "state": "ready",
                 "external-identifiers": {"k8s-namespace": namespace, "k8s-pod-name": name, "pod-name": sandbox.key},
-                "identity": {"id": self._identity(labels), "labels": list(labels)},
+                "identity": {"id": identity.number, "labels": list(identity.labels)},
                 "networking": {"addressing": [{"ipv4": sandbox.address}], "node": node_address(node)},
                 "encryption": {},
             },
         }
-
-    def _identity(self, labels: tuple[str, ...]) -> int:
-        return self._identities.setdefault(labels, _FIRST_IDENTITY + len(self._identities))
-
-
-def _security_labels(pod: Object) -> tuple[str, ...]:
-    """Return the labels that make a pod's identity; those that differ from pod to pod are left out as Cilium does."""
-    own = {f"k8s:{key}={value}" for key, value in labels_of(pod).items() if key not in _NOT_IDENTIFYING}
-    return tuple(sorted(own | {f"k8s:io.kubernetes.pod.namespace={pod['metadata']['namespace']}"}))
-
-
-# https://docs.cilium.io/en/stable/operations/performance/scalability/identity-relevant-labels/
-_NOT_IDENTIFYING = frozenset(
-    {"pod-template-hash", "pod-template-generation", "controller-revision-hash", "controller-uid", "job-name"}
-    | {"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "batch.kubernetes.io/controller-uid"}
-)
 
 
 def _pod_uid(endpoint: Object) -> str:

@@ -93,6 +93,18 @@ class NodeNetworks:
             rules[CILIUM_SERVICE_RULES] = self.next_moment()
         self._keep(replace(before, service_rules=rules))
 
+    def remove_file(self, node: str, name: str) -> bool:
+        """Leave the directory of CNI configurations on the node's disk without a file; False if it was not there."""
+        before = self.of(node)
+        if name not in before.conflists:
+            return False
+        self._keep(replace(before, conflists=before.conflists - {name}))
+        return True
+
+    def reboot(self, node: str) -> None:
+        """Have nothing left of a node's kernel and of what ran there; the files on its disk stay."""
+        self._keep(NodeNetwork(node, conflists=self.of(node).conflists))
+
     def forget(self, node: str) -> None:
         """Have nothing left of a node's disk and kernel."""
         if node in self._nodes:

@@ -1,29 +1,24 @@
-"""Kubernetes NetworkPolicies, ingress only: may this pod be reached by that one? Pure.
+"""Kubernetes NetworkPolicies, as both CNIs enforce them. Pure.
 
-Refuses to look at ports (a rule for any port counts as open) and at egress rules.
-https://kubernetes.io/docs/concepts/services-networking/network-policies/
+https://kubernetes.io/docs/concepts/services-networking/network-policies/. Named ports count as open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from lab.network.reachability import Place
-from lab.objects import Object
+from lab.network.flows import Direction, Flow, Peer, Verdict
+from lab.network.reachability import Cni
+from lab.objects import Object, name_of, namespace_of
 
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A pod as policies see it."""
-
-    namespace: str
-    namespace_labels: Mapping[str, str]
-    labels: Mapping[str, str]
-    address: str
-    place: Place
+KUBERNETES_ORDER = 1000.0
+"""Where Calico puts Kubernetes' policies among its own (libcalico-go, conversion of NetworkPolicy)."""
+BOTH = frozenset(Cni)
+_PEERS = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
 
 
 def are_labels_selected(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
@@ -45,49 +40,89 @@ def _is_met(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     }.get(expression["operator"], False)
 
 
-def allows_ingress(policies: Iterable[Object], *, source: Peer, target: Peer) -> bool:
-    """Tell whether the policies of the target's namespace let the source in.
-
-    The host's network is under no policy, and a node always reaches its own pods.
-    """
-    if target.place.cni is None or (source.place.cni is None and source.place.node == target.place.node):
-        return True
-    selecting = [policy["spec"] for policy in policies if _isolates(policy["spec"], target)]
-    return not selecting or any(_lets_in(spec, source, target) for spec in selecting)
+@lru_cache(maxsize=4096)
+def network(cidr: str) -> IPv4Network | IPv6Network:
+    """Return a CIDR read; raises ValueError."""
+    return ip_network(cidr, strict=False)
 
 
-def _isolates(spec: Mapping[str, Any], target: Peer) -> bool:
-    types = spec.get("policyTypes") or ["Ingress"]
-    return "Ingress" in types and are_labels_selected(spec.get("podSelector") or {}, target.labels)
+def is_inside(address: str, cidr: str) -> bool:
+    """Tell whether an address lies in a CIDR; none lies in any."""
+    return bool(address) and ip_address(address) in network(cidr)
 
 
-def _lets_in(spec: Mapping[str, Any], source: Peer, target: Peer) -> bool:
-    for rule in spec.get("ingress") or ():
-        allowed = rule.get("from")
-        if not allowed or any(_is_peer(peer, source, target) for peer in allowed):
-            return True
-    return False
+@dataclass(frozen=True)
+class KubernetesPolicy:
+    """A NetworkPolicy of networking.k8s.io."""
 
+    name: str
+    namespace: str
+    directions: frozenset[Direction]
+    spec: Mapping[str, Any]
+    order: float = KUBERNETES_ORDER
+    cnis: frozenset[Cni] = BOTH
 
-def _is_peer(peer: Mapping[str, Any], source: Peer, target: Peer) -> bool:
-    if "ipBlock" in peer:
-        return _is_in_block(peer["ipBlock"], source, target)
-    if source.place.cni is None:
-        return False
-    if "namespaceSelector" in peer:
-        if not are_labels_selected(peer["namespaceSelector"] or {}, source.namespace_labels):
+    def selects(self, subject: Peer, direction: Direction) -> bool:
+        """Tell whether the pod is under this policy."""
+        return (
+            direction in self.directions
+            and subject.namespace == self.namespace
+            and are_labels_selected(self.spec.get("podSelector") or {}, subject.labels)
+        )
+
+    def verdict(self, flow: Flow, direction: Direction) -> Verdict | None:
+        """Return Allow when a rule fits; a NetworkPolicy never denies by a rule."""
+        rules = self.spec.get(direction.lower()) or ()
+        return Verdict.ALLOW if any(self._allows(rule, flow, direction) for rule in rules) else None
+
+    def _allows(self, rule: Mapping[str, Any], flow: Flow, direction: Direction) -> bool:
+        if not _is_port_among(rule.get("ports") or (), flow):
             return False
-    elif source.namespace != target.namespace:
-        return False
-    return are_labels_selected(peer.get("podSelector") or {}, source.labels)
+        peers = rule.get(_PEERS[direction])
+        return not peers or any(self._is_peer(peer, flow, direction) for peer in peers)
+
+    def _is_peer(self, peer: Mapping[str, Any], flow: Flow, direction: Direction) -> bool:
+        other = flow.other(direction)
+        if "ipBlock" in peer:
+            return _is_in_block(peer["ipBlock"], other, seen_by=flow.subject(direction).cni)
+        if other.cni is None:
+            return False
+        if "namespaceSelector" in peer:
+            if not are_labels_selected(peer["namespaceSelector"] or {}, other.namespace_labels):
+                return False
+        elif other.namespace != self.namespace:
+            return False
+        return are_labels_selected(peer.get("podSelector") or {}, other.labels)
 
 
-def _is_in_block(block: Mapping[str, Any], source: Peer, target: Peer) -> bool:
-    """Cilium never matches pods by address (docs/platform.md 5.6); Canal matches whatever the address is."""
-    if target.place.cni == "cilium" and source.place.cni is not None:
+def kubernetes_policies(found: Object) -> list[KubernetesPolicy]:
+    """Return the policy that a NetworkPolicy is; raises ValueError for an address block that is none."""
+    spec = found["spec"]
+    kinds = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+    for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
+        for peer in (*(rule.get("from") or ()), *(rule.get("to") or ())):
+            if "ipBlock" in peer:
+                network(peer["ipBlock"]["cidr"])
+    return [KubernetesPolicy(name_of(found), namespace_of(found), frozenset(Direction(kind) for kind in kinds), spec)]
+
+
+def _is_port_among(ports: Any, flow: Flow) -> bool:
+    if not ports or flow.port is None:
+        return True
+    return any(port.get("protocol", "TCP") == flow.protocol and _is_port(port, flow.port) for port in ports)
+
+
+def _is_port(allowed: Mapping[str, Any], port: int) -> bool:
+    first = allowed.get("port")
+    if first is None or not isinstance(first, int):
+        return True
+    return first <= port <= int(allowed.get("endPort", first))
+
+
+def _is_in_block(block: Mapping[str, Any], other: Peer, *, seen_by: Cni | None) -> bool:
+    """Cilium matches nothing of the cluster by address (docs/platform.md 5.6); Canal whatever the address is."""
+    if seen_by is Cni.CILIUM and other.place is not None:
         return False
-    if not source.address:
+    if not is_inside(other.address, block["cidr"]):
         return False
-    address = ip_address(source.address)
-    inside = address in ip_network(block["cidr"], strict=False)
-    return inside and not any(address in ip_network(hole, strict=False) for hole in block.get("except") or ())
+    return not any(is_inside(other.address, hole) for hole in block.get("except") or ())

@@ -42,6 +42,7 @@ class Sandboxes:
         self._by_uid: dict[str, Sandbox] = {}
         self._by_key: dict[str, Sandbox] = {}
         self._on_node: dict[str, dict[str, Sandbox]] = defaultdict(dict)
+        self._at: dict[str, dict[str, Sandbox]] = defaultdict(dict)
         self._ranges: dict[Place, AddressRange] = {}
         self._listeners: list[Listener] = []
 
@@ -60,6 +61,10 @@ class Sandboxes:
     def on_node(self, node: str) -> list[Sandbox]:
         """Return the sandboxes on a node."""
         return list(self._on_node.get(node, {}).values())
+
+    def at(self, address: str) -> list[Sandbox]:
+        """Return the sandboxes with an address: of two CNIs, two may have the same (docs/platform.md 5.3)."""
+        return list(self._at.get(address, {}).values())
 
     def attach(self, pod: Object) -> str:
         """Have the pod's sandbox up and return its address, the node's for a pod on the host's network.
@@ -127,6 +132,7 @@ class Sandboxes:
     def _keep(self, sandbox: Sandbox) -> None:
         self._by_uid[sandbox.uid] = self._by_key[sandbox.key] = sandbox
         self._on_node[sandbox.place.node][sandbox.uid] = sandbox
+        self._at[sandbox.address][sandbox.uid] = sandbox
         self._tell(sandbox)
 
     def _drop(self, sandbox: Sandbox) -> None:
@@ -134,6 +140,9 @@ class Sandboxes:
         if self._by_key.get(sandbox.key) is sandbox:
             del self._by_key[sandbox.key]
         self._on_node[sandbox.place.node].pop(sandbox.uid, None)
+        self._at[sandbox.address].pop(sandbox.uid, None)
+        if not self._at[sandbox.address]:
+            del self._at[sandbox.address]
         held = self._ranges.get(sandbox.place)
         if held is not None:
             held.release(sandbox.address)
@@ -155,6 +164,25 @@ def node_address(node: Object | None) -> str:
 def not_ready_reason(conflists: frozenset[str]) -> str | None:
     """Return the network plugin's complaint about a node without a CNI configuration file, None when it has one."""
     return None if conflists & set(CONFLISTS.values()) else NOT_INITIALIZED
+
+
+def notes_on(sandbox: Sandbox) -> dict[str, str]:
+    """Return the annotations that a sandbox's CNI puts on its pod.
+
+    Calico's plugin does so with a patch of the pod's status (docs/platform.md 5.8); Cilium's doesn't.
+    """
+    if sandbox.place.cni is not Cni.CANAL:
+        return {}
+    return {
+        "cni.projectcalico.org/containerID": sandbox_id(sandbox.uid),
+        "cni.projectcalico.org/podIP": f"{sandbox.address}/32",
+        "cni.projectcalico.org/podIPs": f"{sandbox.address}/32",
+    }
+
+
+def sandbox_id(uid: str) -> str:
+    """Return containerd's id of a pod's sandbox."""
+    return hashlib.sha256(uid.encode()).hexdigest()
 
 
 NOT_INITIALIZED = "cni plugin not initialized"
@@ -185,5 +213,4 @@ _NO_CILIUM_AGENT = (
 
 
 def _failure(uid: str, cause: str) -> str:
-    sandbox_id = hashlib.sha256(uid.encode()).hexdigest()
-    return f'rpc error: code = Unknown desc = failed to setup network for sandbox "{sandbox_id}": {cause}'
+    return f'rpc error: code = Unknown desc = failed to setup network for sandbox "{sandbox_id(uid)}": {cause}'

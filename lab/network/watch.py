@@ -1,4 +1,4 @@
-"""Watches whether the workloads of a cluster are served, and answers who reaches whom now.
+"""Watches whether the workloads of a cluster are served.
 
 Watched are the Deployments, StatefulSets and DaemonSets (not on the host's network) outside the platform's namespaces,
 and whatever they say they call. The annotation `lab.kkp/calls` of a workload names those it calls, as
@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from lab.clock import Clock
-from lab.network.census import Census, PodsByPlace, ReadyPod, first_of
+from lab.network.census import Census, PodsByPlace, first_of
+from lab.network.connections import Connections, place_of
 from lab.network.nodes import NodeNetworks
 from lab.network.outage import OutageLedger, OutageReport, Seen
-from lab.network.policies import Peer, allows_ingress, are_labels_selected
-from lab.network.reachability import Place, knows_service_pod, reaches
-from lab.network.sandboxes import Sandboxes, node_address
-from lab.objects import Object, annotations_of, key_of, labels_of, namespace_of, split_key, uid_of
+from lab.network.policy_book import CUSTOM_POLICIES, PolicyBook
+from lab.network.reachability import knows_service_pod, reaches
+from lab.network.sandboxes import Sandboxes
+from lab.objects import Object, annotations_of, key_of, name_of, split_key
 from lab.platform.runtime import Change, Controller, Site
 from lab.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
     DAEMON_SETS,
     DEPLOYMENTS,
     NAMESPACES,
@@ -39,13 +42,13 @@ CALLS = "lab.kkp/calls"
 PLATFORM_NAMESPACES = frozenset(
     {"kube-system", "kube-public", "kube-node-lease", "kubernetes-dashboard", "cilium-secrets", "cloud-init-settings"}
 )
-API_SERVICE = "default/kubernetes"
 RESOLUTION_SECONDS = 0.05
 """Real seconds in which changes are looked at together. What becomes unreachable and reachable again within them is not
 seen; a workload's last ready pod to go and its first to come are seen at once."""
 
 _WORKLOADS = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS)
-_LOOK = "/look"
+_LOOK = "look"
+_DEFINED_POLICIES = {resource.group_resource: resource for resource in CUSTOM_POLICIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,15 @@ class OutageWatch(Controller):
     """Looks again at what a change may have touched, all changes of one instant together."""
 
     name: ClassVar[str] = "outage-watch"
-    follows: ClassVar[tuple[Resource, ...]] = (*_WORKLOADS, PODS, NODES, SERVICES, NETWORK_POLICIES, NAMESPACES)
+    follows: ClassVar[tuple[Resource, ...]] = (
+        *_WORKLOADS,
+        PODS,
+        NODES,
+        SERVICES,
+        NETWORK_POLICIES,
+        NAMESPACES,
+        CUSTOM_RESOURCE_DEFINITIONS,
+    )
 
     def __init__(
         self,
@@ -72,13 +83,13 @@ class OutageWatch(Controller):
     ) -> None:
         super().__init__(client=site.client, mirror=site.mirror, clock=clock)
         self._nodes = nodes
-        self._sandboxes = sandboxes
         self._now = now
-        self._census = Census(place_of=self._place, next_moment=nodes.next_moment)
+        self._census = Census(place_of=lambda pod: place_of(pod, sandboxes), next_moment=nodes.next_moment)
+        self._policies = PolicyBook()
+        self.connections = Connections(self.mirror, nodes, sandboxes, self._census, self._policies)
         self._ledger = OutageLedger(now=now())
         self._workloads: dict[str, _Workload] = {}
         self._callers: dict[str, set[str]] = defaultdict(set)
-        self._policies: dict[str, dict[str, Object]] = defaultdict(dict)
         self._touched: dict[str, float] = {}
         self._all_touched: float | None = None
         nodes.on_change(self._touch_all)
@@ -87,12 +98,17 @@ class OutageWatch(Controller):
         """Follow workloads, pods and policies."""
         for resource in _WORKLOADS:
             self.mirror.subscribe(resource, self._on_workload)
-        self.mirror.subscribe(NETWORK_POLICIES, self._on_policy)
+        for resource in (NETWORK_POLICIES, *CUSTOM_POLICIES):
+            self.mirror.subscribe(resource, partial(self._on_policy, resource))
+        self.mirror.subscribe(CUSTOM_RESOURCE_DEFINITIONS, self._on_definition)
         self.mirror.subscribe(PODS, self._on_pod)
 
-    async def reconcile(self, _key: str) -> float | None:
-        """Look at everything that was touched."""
-        self.look()
+    async def reconcile(self, key: str) -> float | None:
+        """Look at everything that was touched, or follow the policies that were defined."""
+        if key == _LOOK:
+            self.look()
+        else:
+            await self.mirror.follow(_DEFINED_POLICIES[split_key(key)[1]])
         return None
 
     def report(self) -> OutageReport:
@@ -104,33 +120,6 @@ class OutageWatch(Controller):
         """Measure from now on."""
         self.look()
         self._ledger.reset(now=self._now())
-
-    def reaches(self, source: str, target: str) -> bool:
-        """Tell whether the pod `namespace/name` reaches another one directly."""
-        from_pod, to_pod = self._pod(source), self._pod(target)
-        if from_pod is None or to_pod is None:
-            return False
-        from_place, to_place = self._place(from_pod), self._place(to_pod)
-        if from_place is None or to_place is None or not reaches(from_place, to_place, self._nodes.pictures):
-            return False
-        return self._allows(from_pod, from_place, to_pod, to_place)
-
-    def serves(self, client: str, service: str) -> bool:
-        """Tell whether the pod `namespace/name` gets an answer from a Service `namespace/name`.
-
-        The API server's Service leads out of the cluster, so it needs nothing but rules on the client's node.
-        """
-        pod = self._pod(client)
-        place = self._place(pod) if pod is not None else None
-        node = self._nodes.pictures.get(place.node) if place is not None else None
-        if node is None:
-            return False
-        if service == API_SERVICE:
-            return bool(node.service_rules)
-        return any(
-            knows_service_pod(node, ready_since=since) and self.reaches(client, key_of(backend))
-            for backend, since in self._backends(service)
-        )
 
     def look(self) -> None:
         """Note how every touched workload is."""
@@ -173,52 +162,10 @@ class OutageWatch(Controller):
                 if (
                     reaches(source, target, pictures)
                     and knows_service_pod(node, ready_since=first.since)
-                    and self._lets_in(first_of(sources), source, first, target)
+                    and self.connections.is_open(first_of(sources), source, first, target)
                 ):
                     return True
         return False
-
-    def _lets_in(self, source: ReadyPod, source_place: Place, target: ReadyPod, target_place: Place) -> bool:
-        return self._allows(source.pod, source_place, target.pod, target_place)
-
-    def _allows(self, source: Object, source_place: Place, target: Object, target_place: Place) -> bool:
-        policies = self._policies.get(namespace_of(target))
-        if not policies:
-            return True
-        peers = {"source": self._peer(source, source_place), "target": self._peer(target, target_place)}
-        return allows_ingress(policies.values(), **peers)
-
-    def _peer(self, pod: Object, place: Place) -> Peer:
-        namespace = self.mirror.get(NAMESPACES, namespace_of(pod))
-        sandbox = self._sandboxes.of(uid_of(pod))
-        address = sandbox.address if sandbox else node_address(self.mirror.get(NODES, place.node))
-        return Peer(
-            namespace=namespace_of(pod),
-            namespace_labels=labels_of(namespace) if namespace else {},
-            labels=labels_of(pod),
-            address=address,
-            place=place,
-        )
-
-    def _backends(self, service: str) -> Iterable[tuple[Object, int]]:
-        namespace, name = split_key(service)
-        found = self.mirror.get(SERVICES, name, namespace=namespace)
-        selector = (found["spec"].get("selector") if found else None) or {}
-        for pod in self.mirror.all(PODS, namespace=namespace) if selector else ():
-            since = self._census.ready_since(uid_of(pod))
-            if since is not None and are_labels_selected({"matchLabels": selector}, labels_of(pod)):
-                yield pod, since
-
-    def _pod(self, key: str) -> Object | None:
-        namespace, name = split_key(key)
-        return self.mirror.get(PODS, name, namespace=namespace)
-
-    def _place(self, pod: Object) -> Place | None:
-        if pod["spec"].get("hostNetwork"):
-            node = pod["spec"].get("nodeName")
-            return Place(str(node), None) if node else None
-        sandbox = self._sandboxes.of(uid_of(pod))
-        return sandbox.place if sandbox is not None else None
 
     def _is_watched(self, workload: str) -> bool:
         return split_key(workload)[0] not in PLATFORM_NAMESPACES or bool(self._callers.get(workload))
@@ -239,12 +186,14 @@ class OutageWatch(Controller):
             self._touched.pop(concerned, None)
             self._look_at(concerned, moment)
 
-    def _on_policy(self, change: Change) -> None:
-        policies = self._policies[namespace_of(change.object)]
-        policies.pop(key_of(change.object), None)
-        if change.type != "DELETED":
-            policies[key_of(change.object)] = change.object
+    def _on_policy(self, resource: Resource, change: Change) -> None:
+        self._policies.note(resource, change)
         self._touch_all()
+
+    def _on_definition(self, change: Change) -> None:
+        """Follow a kind of policies from when it is defined: before that, nobody could be asked for them."""
+        if change.type != "DELETED" and name_of(change.object) in _DEFINED_POLICIES:
+            self.enqueue(key_of(change.object))
 
     def _on_workload(self, change: Change) -> None:
         key = key_of(change.object)

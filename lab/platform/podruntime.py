@@ -34,6 +34,12 @@ class PodNetwork(Protocol):
     def forget_node(self, node: str) -> None:
         """Drop the disk and kernel state of a node that was deleted or reinstalled."""
 
+    def reboot_node(self, node: str) -> None:
+        """Drop the kernel state of a node, with every sandbox and running program; its disk stays."""
+
+    def annotations(self, pod: Object) -> dict[str, str]:
+        """Return what the CNI that made a pod's sandbox notes on the pod."""
+
 
 class Program(Protocol):
     """What a pod's containers do once they run, where that matters to the platform (CNI agents, kube-proxy, jobs)."""

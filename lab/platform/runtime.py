@@ -191,7 +191,7 @@ class Controller(ABC):
         self.clock = clock
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, tuple[float, asyncio.Handle]] = {}
         self._failures: dict[str, int] = defaultdict(int)
         self._busy: set[str] = set()
         self._queued_while_busy: set[str] = set()
@@ -223,7 +223,7 @@ class Controller(ABC):
                 for _ in range(self.workers):
                     group.create_task(self._work(), name=f"{self.name} worker")
         finally:
-            for timer in self._timers.values():
+            for _, timer in self._timers.values():
                 timer.cancel()
 
     async def _work(self) -> None:
@@ -263,12 +263,14 @@ class Controller(ABC):
 
     def _later(self, key: str, real_seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        timer = self._timers.get(key)
-        if timer is not None and not timer.cancelled() and timer.when() <= loop.time() + real_seconds:
+        due = loop.time() + real_seconds
+        # Noted here, for uvloop's handle of less than half a millisecond doesn't know when it is due.
+        known_due, timer = self._timers.get(key, (due, None))
+        if timer is not None and not timer.cancelled() and known_due <= due:
             return
         if timer is not None:
             timer.cancel()
-        self._timers[key] = loop.call_later(real_seconds, self._fire, key)
+        self._timers[key] = due, loop.call_later(real_seconds, self._fire, key)
 
     def _fire(self, key: str) -> None:
         self._timers.pop(key, None)

@@ -21,6 +21,7 @@ RESOURCES = [
     ("/api/v1", "serviceaccounts", "ServiceAccount", True, "sa", ""),
     ("/api/v1", "events", "Event", True, "ev", ""),
     ("/api/v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, "pvc", ""),
+    ("/api/v1", "persistentvolumes", "PersistentVolume", False, "pv", ""),
     ("/apis/apps/v1", "daemonsets", "DaemonSet", True, "ds", "all"),
     ("/apis/apps/v1", "deployments", "Deployment", True, "deploy", "all"),
     ("/apis/apps/v1", "replicasets", "ReplicaSet", True, "rs", "all"),

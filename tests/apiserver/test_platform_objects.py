@@ -11,11 +11,12 @@ import pytest
 from lab.network.cilium_resources import cilium_definitions
 from lab.objects import name_of, namespace_of
 from lab.platform.kkp.addons import CANAL_IMAGES, addon_objects
+from lab.platform.kkp.cilium_addon import CILIUM_IMAGES
 from lab.platform.kkp.cilium_chart import render_cilium
+from lab.platform.kkp.profiles import KKP_2_20, TODAY
 from lab.platform.kkp.rendering import resource_of
 from lab.platform.kkp.seed import cluster_objects
 from lab.platform.kkp.system_workloads import system_objects
-from lab.platform.kkp.versions import CILIUM_APPLICATION_VERSIONS
 from lab.resources import CILIUM_ENDPOINTS, CLUSTERS, DAEMON_SETS, MACHINE_DEPLOYMENTS, PODS
 from lab.settings import LabSettings, UserClusterSize
 from lab.world import Lab
@@ -140,11 +141,21 @@ def test_kube_proxy_and_the_system_objects_are_accepted(real_api: httpx.Client, 
     assert refusals_of(real_api, [*addon_objects("kube-proxy", cluster), *system_objects(cluster)]) == []
 
 
-@pytest.mark.parametrize("version", CILIUM_APPLICATION_VERSIONS)
+@pytest.mark.parametrize("version", TODAY.application_versions)
 def test_every_version_of_cilium_is_accepted(real_api: httpx.Client, version: str):
     chart = render_cilium(version, CILIUM_VALUES, release="cilium", namespace="cilium")
 
     assert refusals_of(real_api, [*chart.objects, *chart.hooks]) == []
+
+
+@pytest.mark.parametrize("version", CILIUM_IMAGES)
+@pytest.mark.parametrize("proxy_mode", KKP_2_20.proxy_modes)
+def test_the_addons_of_kkp_2_20_are_accepted(real_api: httpx.Client, version: str, proxy_mode: str):
+    cluster = a_cluster("v3.21", proxy_mode)
+    cluster["spec"]["cniPlugin"] = {"type": "cilium", "version": version}
+    objects = [found for addon in ("cilium", "kube-proxy") for found in addon_objects(addon, cluster, profile=KKP_2_20)]
+
+    assert refusals_of(real_api, objects) == []
 
 
 def test_the_definitions_of_cilium_are_accepted(real_api: httpx.Client):

@@ -34,6 +34,8 @@ class PlainNetwork:
         self.attached: dict[str, str] = {}
         """Addresses by pod uid."""
         self.forgotten: list[str] = []
+        self.rebooted: list[str] = []
+        self.notes: dict[str, str] = {}
         self._callbacks: list[Callable[[str], None]] = []
         self._last = 0
 
@@ -59,6 +61,14 @@ class PlainNetwork:
     def forget_node(self, node: str) -> None:
         """Write it down."""
         self.forgotten.append(node)
+
+    def reboot_node(self, node: str) -> None:
+        """Write it down."""
+        self.rebooted.append(node)
+
+    def annotations(self, pod: Object) -> dict[str, str]:
+        """Return what `notes` says."""
+        return self.notes
 
     def set_missing(self, node: str, reason: str | None) -> None:
         """Have the node's network break, or come up with None."""

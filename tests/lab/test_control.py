@@ -6,13 +6,17 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.cli import main
 from lab.control import BadInput, fault_from
 from lab.faults import PlatformFault, RequestFault
-from tests.running_lab import RunningLab, eventually, run_lab
+from tests.running_lab import RunningLab, eventually, lab_process, run_lab
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -161,3 +165,37 @@ def test_the_outage_of_a_cluster_is_shown_by_either_name(running_lab: RunningLab
     by_human_name = run_lab("outage", "--cluster", "lab-1", *here)
 
     assert by_name[0] == by_human_name[0] == 0
+
+
+def test_a_node_is_rebooted_from_outside(tmp_path: Path):
+    directory = tmp_path / "lab"
+    with lab_process(directory, "--clusters", "1", "--nodes", "1", "--pods", "0", "--speed", "20") as running:
+        node = min(running.remote.nodes())
+
+        status, _, complaint = run_lab("reboot", "--directory", str(directory), node)
+
+        assert (status, complaint) == (0, "")
+        assert running.remote.state()["clusters"][0]["waitingFor"]
+        eventually(lambda: not running.remote.state()["clusters"][0]["waitingFor"], what="a settled lab")
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        (("reboot", "nowhere"), "there is no node 'nowhere'; there are workers-1-"),
+        (("remove-cni-file", "nowhere", "05-cilium.conflist"), "there is no node 'nowhere'"),
+    ],
+)
+def test_a_node_that_is_not_there_is_refused(running_lab: RunningLab, command, complaint):
+    status, _, told = run_lab(command[0], "--directory", str(running_lab.directory), *command[1:])
+
+    assert status == 2
+    assert complaint in told
+
+
+def test_a_file_of_a_cni_is_removed_once(running_lab: RunningLab):
+    node, files = min(running_lab.remote.nodes().items())
+    assert files == ["10-canal.conflist"]
+
+    with pytest.raises(BadInput, match=f"{node} has no '05-cilium.conflist'.* it has 10-canal.conflist"):
+        running_lab.remote.remove_cni_configuration(None, node, "05-cilium.conflist")

@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.lab.manual_steps import (
+    RESTART_PODS,
+    pods_without_cilium_endpoint,
+    replace_nodes,
+    wait_for_cilium,
+    wait_for_workloads,
+)
 from tests.real_kkp import real_kkp
-from tests.running_lab import Kubectl, RunningLab, eventually, lab_process
+from tests.running_lab import Kubectl, RunningLab, lab_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,11 +37,6 @@ INITIAL_VALUES = {
     "operator": {"replicas": 1},
     "tunnelPort": 8473,
 }
-RESTART_PODS = (
-    "kubectl get pods --all-namespaces"
-    " -o custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,HOSTNETWORK:.spec.hostNetwork"
-    " --no-headers=true | grep '<none>' | awk '{print \"-n \"$1\" \"$2}' | xargs -L 1 -r kubectl delete pod"
-)
 CANAL_KINDS = (
     "daemonsets,deployments,poddisruptionbudgets,networkpolicies,configmaps,serviceaccounts",
     "clusterrolebindings,clusterroles",
@@ -115,15 +117,6 @@ def test_the_workloads_were_interrupted(migration: Migration, record_property, r
     assert migration.outage["not_served_now"] == []
 
 
-def replace_nodes(user: Kubectl) -> set[str]:
-    """Step 6: a rolling restart of the MachineDeployment, as KKP does it. Returns the nodes there were before."""
-    before = set(user("get", "nodes", "-o", "name").split())
-    restart = {"spec": {"template": {"metadata": {"annotations": {"forceRestart": "1795000000000000000"}}}}}
-    user("patch", "machinedeployment", "workers-1", "-n", "kube-system", "--type=merge", "-p", json.dumps(restart))
-    eventually(lambda: not before & set(user("get", "nodes", "-o", "name").split()), seconds=90, what="new nodes")
-    return before
-
-
 def switch_cni(seed: Kubectl, cluster: str) -> None:
     """Steps 1 and 2: the label, then type and version."""
     seed("label", "cluster", cluster, "unsafe-cni-migration=true")
@@ -132,33 +125,7 @@ def switch_cni(seed: Kubectl, cluster: str) -> None:
     seed("patch", "cluster", cluster, "--type=merge", "-p", json.dumps(change))
 
 
-def wait_for_cilium(user: Kubectl) -> None:
-    """Step 2: until all Cilium pods are deployed and running."""
-    found = ("get", "daemonset", "cilium", "-n", "kube-system", "--ignore-not-found", "-o", "name")
-    eventually(lambda: user(*found), seconds=60, what="the DaemonSet of Cilium")
-    user("rollout", "status", "daemonset/cilium", "-n", "kube-system", "--timeout=60s")
-    user("rollout", "status", "deployment/cilium-operator", "-n", "kube-system", "--timeout=60s")
-
-
-def wait_for_workloads(user: Kubectl) -> None:
-    """Step 7: until everything that was ready is ready again."""
-    for kind in ("deployments", "statefulsets", "daemonsets"):
-        for item in user.json("get", kind, "-A")["items"]:
-            workload = f"{kind.removesuffix('s')}/{item['metadata']['name']}"
-            user("rollout", "status", workload, "-n", item["metadata"]["namespace"], "--timeout=60s")
-
-
 def delete_canal(user: Kubectl) -> None:
     """Step 4, by the label that KKP puts on an addon's objects; the definitions stay, with the users' policies."""
     for kinds in CANAL_KINDS:
         user.shell(f"kubectl get {kinds} -A -l kubermatic-addon=canal -o yaml | kubectl delete -f -")
-
-
-def pods_without_cilium_endpoint(user: Kubectl) -> set[tuple[str, str]]:
-    endpoints = user.json("get", "ciliumendpoints.cilium.io", "-A")["items"]
-    known = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in endpoints}
-    return {
-        (pod["metadata"]["namespace"], pod["metadata"]["name"])
-        for pod in user.json("get", "pods", "-A")["items"]
-        if not pod["spec"].get("hostNetwork") and pod["status"]["phase"] == "Running"
-    } - known

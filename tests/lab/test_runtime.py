@@ -7,6 +7,7 @@ from collections import Counter
 from typing import ClassVar
 
 import pytest
+import uvloop
 
 from lab.apiserver.server import ApiServer
 from lab.clock import Clock
@@ -77,3 +78,13 @@ async def test_a_key_that_is_queued_while_it_runs_runs_once_more_afterwards(cont
 
     await controller.until({"a": 2})
     assert controller.most_of_a_key == 1
+
+
+def test_delays_too_short_for_uvloop_to_measure_end_no_controller():
+    async def enqueue_twice() -> int:
+        slow = Slow()
+        slow.enqueue_after("a", 0.0001)
+        slow.enqueue_after("a", 0.0001)
+        return len(slow._timers)
+
+    assert uvloop.run(enqueue_twice()) == 1

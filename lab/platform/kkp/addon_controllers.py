@@ -19,10 +19,10 @@ from lab.objects import (
     namespace_of,
     owner_reference,
 )
-from lab.platform.kkp.addons import ADDON_LABEL, DEFAULT_ADDONS, addon_objects
+from lab.platform.kkp.addons import ADDON_LABEL, addon_objects
 from lab.platform.kkp.applying import LAST_APPLIED, delete_all, kubectl_apply
 from lab.platform.kkp.context import CONFLICT, NOT_FOUND, Context, KkpController, ReconcilingError, is_healthy
-from lab.platform.kkp.versions import is_app_managed, parse_version
+from lab.platform.kkp.versions import is_app_managed, minor_of
 from lab.platform.runtime import Change, Controller, ignoring
 from lab.resources import ADDONS, CLUSTERS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, Resource
 
@@ -32,8 +32,8 @@ ENFORCE_SECONDS = 300.0
 """--addon-enforce-interval of the seed-controller-manager (docs/platform.md 9)."""
 
 _ADDON_CONDITIONS = ("AddonResourcesCreatedSuccessfully", "AddonReconciledSuccessfully")
-_KUBECTL_MINORS = range(32, 37)
-"""Control planes for which the addon controller carries a kubectl."""
+_CNI_ADDONS = {"canal": "cilium", "cilium": "canal"}
+"""The addons of CNIs, and the type of CNI with which each of them goes."""
 _PRUNED = (CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS)
 """Of the kinds that `kubectl apply --prune` looks at by default, those that the lab's addons use."""
 
@@ -41,8 +41,9 @@ _PRUNED = (CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS)
 def is_skipped(addon: str, cluster: Object) -> bool:
     """Tell whether the installer leaves this default addon out, and removes it if there (docs/platform.md 3.1)."""
     cni = cluster["spec"].get("cniPlugin") or {}
-    if addon == "canal":
-        return cni.get("type") == "cilium" or is_app_managed(cni.get("type", ""), cni.get("version", ""))
+    if addon in _CNI_ADDONS:
+        other = _CNI_ADDONS[addon]
+        return cni.get("type") == other or is_app_managed(cni.get("type", ""), cni.get("version", ""))
     return addon == "kube-proxy" and cluster["spec"]["clusterNetwork"]["proxyMode"] == "ebpf"
 
 
@@ -54,13 +55,13 @@ class AddonInstaller(KkpController):
     seed_follows: ClassVar[tuple[Resource, ...]] = (CLUSTERS, ADDONS)
 
     def wire(self) -> None:
-        """Look whenever the Cluster or one of its Addons changes."""
+        """Look when something else is asked of the Cluster, and when one of its Addons changes."""
         self.mirror.subscribe(CLUSTERS, self._on_cluster)
         self.mirror.subscribe(ADDONS, self._on_addon)
 
     def _on_cluster(self, change: Change) -> None:
-        if self.concerns(change):
-            self.enqueue(self.context.cluster)
+        if self.concerns(change) and _is_asked_anew(change):
+            self.enqueue_after(self.context.cluster, self.context.addon_delay)
 
     def _on_addon(self, change: Change) -> None:
         if namespace_of(change.object) == self.context.namespace:
@@ -71,7 +72,7 @@ class AddonInstaller(KkpController):
         del key
         if not is_healthy(cluster, "apiserver"):
             return 1.0
-        for addon in DEFAULT_ADDONS:
+        for addon in self.context.profile.default_addons:
             held = self.mirror.get(ADDONS, addon, namespace=self.context.namespace)
             if not is_skipped(addon, cluster):
                 await self._ensure(addon, cluster, held)
@@ -127,7 +128,7 @@ class AddonController(KkpController):
             return
         self._rendered_for = data
         for addon in self.mirror.all(ADDONS, namespace=self.context.namespace):
-            self.enqueue(name_of(addon))
+            self.enqueue_after(name_of(addon), self.context.addon_delay)
 
     def describe(self, key: str, error: Exception) -> str:
         """Return the text of the event for an addon that could not be reconciled."""
@@ -140,7 +141,7 @@ class AddonController(KkpController):
             return None
         if not is_healthy(cluster, "apiserver"):
             return 3.0
-        _check_kubectl(cluster)
+        self._check_kubectl(cluster)
         await self.clock.sleep(self.context.delays.addon_reconcile)
         if is_being_deleted(addon):
             await self._clean_up(addon)
@@ -154,7 +155,7 @@ class AddonController(KkpController):
         """Delete what the template renders *now*: nothing for Canal once the CNI is another (docs/platform.md 3.2)."""
         cluster = self.context.mirrored()
         if cluster is not None:
-            await delete_all(self.context.user.client, addon_objects(addon["spec"]["name"], cluster))
+            await delete_all(self.context.user.client, self._objects(addon, cluster))
         kept = [name for name in addon["metadata"].get("finalizers") or () if name != FINALIZER]
         patch = {"metadata": {"finalizers": kept, "resourceVersion": addon["metadata"]["resourceVersion"]}}
         with ignoring(NOT_FOUND):
@@ -165,11 +166,19 @@ class AddonController(KkpController):
             changed = draft(addon)
             changed["metadata"]["finalizers"] = [*(addon["metadata"].get("finalizers") or ()), FINALIZER]
             addon = await self.client.update(ADDONS, changed)
-        objects = addon_objects(addon["spec"]["name"], cluster)
+        objects = self._objects(addon, cluster)
         if objects:  # An empty manifest is not applied at all, so nothing is pruned either.
             await kubectl_apply(self.context.user.client, objects)
             await self._prune(addon["spec"]["name"], objects)
         await self._report(addon)
+
+    def _objects(self, addon: Object, cluster: Object) -> list[Object]:
+        return addon_objects(addon["spec"]["name"], cluster, profile=self.context.profile)
+
+    def _check_kubectl(self, cluster: Object) -> None:
+        version = ((cluster.get("status") or {}).get("versions") or {}).get("controlPlane", "")
+        if minor_of(version) not in self.context.profile.kubectl_minors:
+            raise ReconcilingError(f'failed to get kubectl binary: unsupported Kubernetes version "{version}"')
 
     async def _prune(self, addon: str, objects: list[Object]) -> None:
         wanted = {(found["kind"], name_of(found), namespace_of(found)) for found in objects}
@@ -190,6 +199,11 @@ class AddonController(KkpController):
             )
 
 
+def _is_asked_anew(change: Change) -> bool:
+    before, after = change.before, change.object
+    return before is None or before["spec"] != after["spec"] or labels_of(before) != labels_of(after)
+
+
 def _template_data(cluster: Object) -> str:
     """Return what templates are rendered from; labels and annotations are part of it (docs/platform.md 3.3)."""
     metadata, status = cluster["metadata"], cluster.get("status") or {}
@@ -200,12 +214,6 @@ def _template_data(cluster: Object) -> str:
 
 def _generation(found: Object) -> int:
     return int(found["metadata"].get("generation", 1))
-
-
-def _check_kubectl(cluster: Object) -> None:
-    version = ((cluster.get("status") or {}).get("versions") or {}).get("controlPlane", "")
-    if (parse_version(version) or (0, 0, 0))[1] not in _KUBECTL_MINORS:
-        raise ReconcilingError(f'failed to get kubectl binary: unsupported Kubernetes version "{version}"')
 
 
 def addon_controllers(context: Context) -> list[Controller]:

@@ -1,6 +1,7 @@
-"""What the default addons canal and kube-proxy consist of for a given Cluster. Refuses to apply or delete anything.
+"""What the default addons of the network consist of for a given Cluster. Refuses to apply or delete anything.
 
-Source: KKP main, August 2026, addons/canal and addons/kube-proxy (docs/platform.md 6.1 and 6.2).
+Source: KKP main, August 2026, addons/canal and addons/kube-proxy (docs/platform.md 6.1 and 6.2), and addons/cilium of
+2.19 to 2.21 (docs/platform.md 11.2).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.objects import Object
+from lab.platform.kkp.cilium_addon import cilium_objects
+from lab.platform.kkp.profiles import TODAY, Profile
 from lab.platform.kkp.rendering import documents, render
-from lab.platform.kkp.versions import allowed_cni_versions, parse_version
+from lab.platform.kkp.versions import minor_of
 
 ADDON_LABEL = "kubermatic-addon"
-DEFAULT_ADDONS = ("canal", "kube-proxy")
-"""KKP's default addons as far as they matter to the network; the others are left out of the lab."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,11 @@ class CanalImages:
 
 
 _OLD_FLANNEL = "quay.io/coreos/flannel:v0.15.1"
+# v3.19 and v3.20 are of KKP 2.19 to 2.21 (docs/platform.md 11.1), the flannel of v3.20 concluded. There is no v3.8: for
+# that one the lab's addon renders empty.
 CANAL_IMAGES = {
+    "v3.19": CanalImages("v3.19.1", "quay.io/coreos/flannel:v0.13.0"),
+    "v3.20": CanalImages("v3.20.5", _OLD_FLANNEL),
     "v3.21": CanalImages("v3.21.6", _OLD_FLANNEL),
     "v3.22": CanalImages("v3.22.4", _OLD_FLANNEL),
     "v3.23": CanalImages("v3.23.3", _OLD_FLANNEL),
@@ -43,29 +48,29 @@ CANAL_IMAGES = {
 }
 
 
-def addon_objects(addon: str, cluster: Object) -> list[Object]:
+def addon_objects(addon: str, cluster: Object, *, profile: Profile = TODAY) -> list[Object]:
     """Return the objects of an addon for this cluster, labelled; none for an addon that the lab does not know.
 
-    Canal's templates render empty unless the cluster's CNI *is* Canal, which is why KKP orphans it
-    (docs/platform.md 3.2).
-    kube-proxy's have no such condition.
+    The templates of a CNI render empty unless it *is* the cluster's CNI, which is why KKP orphans it
+    (docs/platform.md 3.2 and 11.2). kube-proxy's have no such condition.
     """
-    objects = {"canal": _canal, "kube-proxy": _kube_proxy}.get(addon, _nothing)(cluster)
+    templates = {"canal": _canal, "cilium": cilium_objects, "kube-proxy": _kube_proxy}
+    objects = templates.get(addon, _nothing)(cluster, profile)
     for found in objects:
         found["metadata"]["labels"] = {**(found["metadata"].get("labels") or {}), ADDON_LABEL: addon}
     return objects
 
 
-def _nothing(_cluster: Object) -> list[Object]:
+def _nothing(_cluster: Object, _profile: Profile) -> list[Object]:
     return []
 
 
-def _canal(cluster: Object) -> list[Object]:
+def _canal(cluster: Object, _profile: Profile) -> list[Object]:
     cni = cluster["spec"].get("cniPlugin") or {}
     images = CANAL_IMAGES.get(cni.get("version", ""))
     if cni.get("type") != "canal" or images is None:
         return []
-    conditions = {known for known in allowed_cni_versions("canal") if _minor(known) <= _minor(cni["version"])}
+    conditions = {known for known in CANAL_IMAGES if minor_of(known) <= minor_of(cni["version"])}
     if (cluster["spec"].get("features") or {}).get("kubeSystemNetworkPolicies"):
         conditions.add("kube-system-network-policies")
     pod_cidr = cluster["spec"]["clusterNetwork"]["pods"]["cidrBlocks"][0]
@@ -75,7 +80,7 @@ def _canal(cluster: Object) -> list[Object]:
 
 def _canal_definitions(version: str) -> list[Object]:
     (entries,) = documents("canal-definitions")
-    return [_definition(entry) for entry in entries if _minor(entry.get("since", "v3.0")) <= _minor(version)]
+    return [_definition(entry) for entry in entries if minor_of(entry.get("since", "v3.0")) <= minor_of(version)]
 
 
 def _definition(entry: dict[str, Any]) -> Object:
@@ -109,11 +114,7 @@ def _schema(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _minor(version: str) -> int:
-    return (parse_version(version) or (0, 0, 0))[1]
-
-
-def _kube_proxy(cluster: Object) -> list[Object]:
+def _kube_proxy(cluster: Object, profile: Profile) -> list[Object]:
     network = cluster["spec"]["clusterNetwork"]
     values = {
         "kubernetes": cluster["status"]["versions"]["controlPlane"],
@@ -123,7 +124,7 @@ def _kube_proxy(cluster: Object) -> list[Object]:
         "proxy_mode": network["proxyMode"],
         "checksum": _network_checksum(cluster),
     }
-    return render("kube-proxy", values)
+    return render("kube-proxy", values, profile.traits)
 
 
 def _network_checksum(cluster: Object) -> str:

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING
 from lab.errors import ApiError
 from lab.objects import Object, is_being_deleted, labels_of, name_of
 from lab.platform.kkp.field_errors import aggregate, forbidden, immutable, invalid, not_supported, required
-from lab.platform.kkp.versions import (
-    DEFAULT_CNI_VERSIONS,
-    KUBERNETES_VERSIONS,
-    Version,
-    allowed_cni_versions,
-    parse_version,
-)
+from lab.platform.kkp.profiles import Profile
+from lab.platform.kkp.versions import Version, parse_version
 from lab.platform.webhook import denial
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lab.apiserver.server import AdmissionRequest
 
 UNSAFE_CNI_MIGRATION = "unsafe-cni-migration"
@@ -34,8 +31,6 @@ CLUSTER_WEBHOOK = "clusters.kubermatic.io"
 _MAX_NAME_LENGTH = 36
 _PODS_CIDR = "172.25.0.0/16"
 _SERVICES_CIDR = "10.240.16.0/20"
-_FIRST_WITH_NFTABLES: Version = (1, 35, 0)
-"""From here on KKP's default proxy mode is nftables (KKP pkg/resources GetDefaultProxyMode)."""
 
 
 def denied(webhook: str, message: str) -> ApiError:
@@ -43,7 +38,12 @@ def denied(webhook: str, message: str) -> ApiError:
     return ApiError(403, f"{denial(webhook)}{message}", reason="Forbidden")
 
 
-def admit_cluster(request: AdmissionRequest) -> None:
+def cluster_hook(profile: Profile) -> Callable[[AdmissionRequest], None]:
+    """Return the admission hook for Clusters of one release of KKP."""
+    return lambda request: _admit(request, profile)
+
+
+def _admit(request: AdmissionRequest, profile: Profile) -> None:
     """Leave KKP's defaults in a created or updated Cluster; raises ApiError 403 with every violation.
 
     Both webhooks are registered for `clusters`, not for `clusters/status`.
@@ -53,9 +53,9 @@ def admit_cluster(request: AdmissionRequest) -> None:
         return
     old = request.old if request.operation == "UPDATE" else None
     if not is_being_deleted(new):
-        _set_defaults(new["spec"], created=old is None)
-    violations = _label_violations(new, old) + _spec_violations(new)
-    violations += _name_violations(new) if old is None else _update_violations(new, old)
+        _set_defaults(new["spec"], profile, created=old is None)
+    violations = _label_violations(new, old) + _spec_violations(new, profile)
+    violations += _name_violations(new) if old is None else _update_violations(new, old, profile)
     if violations:
         raise denied(CLUSTER_WEBHOOK, aggregate(violations))
 
@@ -71,22 +71,20 @@ def _is_shaped(cluster: Object) -> bool:
     return all(part is None or isinstance(part, dict) for part in parts)
 
 
-def _set_defaults(spec: Object, *, created: bool) -> None:
+def _set_defaults(spec: Object, profile: Profile, *, created: bool) -> None:
     if created:
-        spec.setdefault("cniPlugin", {"type": "cilium", "version": DEFAULT_CNI_VERSIONS["cilium"]})
-        _set_network_defaults(spec)
+        spec.setdefault("cniPlugin", {"type": profile.default_cni})
+        _set_network_defaults(spec, profile)
     cni, network = spec.get("cniPlugin"), spec.get("clusterNetwork") or {}
     if cni and not cni.get("version"):
-        cni["version"] = DEFAULT_CNI_VERSIONS.get(str(cni.get("type")), "")
+        cni["version"] = profile.cni_versions.default.get(str(cni.get("type")), "")
     if network.get("proxyMode") == "ipvs" and "ipvs" not in network:
         network["ipvs"] = {"strictArp": True}
 
 
-def _set_network_defaults(spec: Object) -> None:
+def _set_network_defaults(spec: Object, profile: Profile) -> None:
     network = spec.setdefault("clusterNetwork", {})
-    version = parse_version(str(spec.get("version")))
-    is_new = version is not None and version >= _FIRST_WITH_NFTABLES
-    network.setdefault("proxyMode", "nftables" if is_new else "ipvs")
+    network.setdefault("proxyMode", profile.default_proxy_mode(str(spec.get("version"))))
     network.setdefault("pods", {"cidrBlocks": [_PODS_CIDR]})
     network.setdefault("services", {"cidrBlocks": [_SERVICES_CIDR]})
     network.setdefault("dnsDomain", "cluster.local")
@@ -116,31 +114,32 @@ def _label_violations(new: Object, old: Object | None) -> list[str]:
     return []
 
 
-def _spec_violations(new: Object) -> list[str]:
+def _spec_violations(new: Object, profile: Profile) -> list[str]:
     spec = new["spec"]
     violations = []
     if not spec.get("humanReadableName"):
         violations.append(required("spec.humanReadableName", "no name specified"))
-    if spec.get("version") not in KUBERNETES_VERSIONS:
-        violations.append(not_supported("spec.version", spec.get("version"), KUBERNETES_VERSIONS))
+    if spec.get("version") not in profile.kubernetes_versions:
+        violations.append(not_supported("spec.version", spec.get("version"), profile.kubernetes_versions))
     cni, network = spec.get("cniPlugin"), spec.get("clusterNetwork") or {}
     if cni:
-        violations += _cni_violations(cni, network)
-    return violations + _network_violations(network, cni)
+        violations += _cni_violations(cni, network, profile)
+    return violations + _network_violations(network, cni, profile)
 
 
-def _cni_violations(cni: Object, network: Object) -> list[str]:
+def _cni_violations(cni: Object, network: Object, profile: Profile) -> list[str]:
     violations = []
-    cni_type, version = cni.get("type"), cni.get("version", "")
-    if cni_type in DEFAULT_CNI_VERSIONS and version not in allowed_cni_versions(cni_type):
-        violations.append(not_supported("spec.cniPlugin.version", version, allowed_cni_versions(cni_type)))
+    cni_type, version = str(cni.get("type")), cni.get("version", "")
+    known = profile.cni_versions
+    if cni_type in known.default and version not in known.allowed(cni_type):
+        violations.append(not_supported("spec.cniPlugin.version", version, known.allowed(cni_type)))
     parsed = parse_version(version)
     if cni_type == "canal" and network.get("ipFamily") == "IPv4+IPv6" and parsed and parsed < (3, 22, 0):
         violations.append(forbidden("spec.cniPlugin", "dual-stack not allowed on Canal CNI version lower than 3.22"))
     return violations
 
 
-def _network_violations(network: Object, cni: Object | None) -> list[str]:
+def _network_violations(network: Object, cni: Object | None, profile: Profile) -> list[str]:
     # KKP names this part `networkConfig` in its messages although the field is `clusterNetwork`.
     path = "spec.networkConfig"
     violations = []
@@ -152,16 +151,16 @@ def _network_violations(network: Object, cni: Object | None) -> list[str]:
     if network.get("proxyMode") == "ebpf" and konnectivity is not True:
         detail = "ebpf proxy mode can be used only when Konnectivity is enabled"
         violations.append(invalid(f"{path}.proxyMode", "ebpf", detail))
-    if konnectivity is False:
+    if konnectivity is False and "konnectivity-always" in profile.traits:
         detail = "Konnectivity can no longer be disabled"
         violations.append(invalid(f"{path}.konnectivityEnabled", konnectivity, detail))
     return violations
 
 
-def _update_violations(new: Object, old: Object) -> list[str]:
+def _update_violations(new: Object, old: Object, profile: Profile) -> list[str]:
     spec, before, labels = new["spec"], old["spec"], labels_of(new)
     return (
-        _version_update_violations(spec, before)
+        _version_update_violations(spec, before, profile)
         + _cloud_update_violations(spec.get("cloud") or {}, before.get("cloud") or {})
         + _expose_strategy_violations(spec, before, labels)
         + _network_update_violations(spec.get("clusterNetwork") or {}, before.get("clusterNetwork") or {}, labels)
@@ -169,11 +168,12 @@ def _update_violations(new: Object, old: Object) -> list[str]:
     )
 
 
-def _version_update_violations(new: Object, old: Object) -> list[str]:
+def _version_update_violations(new: Object, old: Object, profile: Profile) -> list[str]:
     target, current = parse_version(str(new.get("version"))), parse_version(str(old.get("version")))
-    if target == current or target is None or current is None or new.get("version") not in KUBERNETES_VERSIONS:
+    known = profile.kubernetes_versions
+    if target == current or target is None or current is None or new.get("version") not in known:
         return []
-    reachable = [v for v in KUBERNETES_VERSIONS if (parse_version(v) or current)[1] in (current[1], current[1] + 1)]
+    reachable = [v for v in known if (parse_version(v) or current)[1] in (current[1], current[1] + 1)]
     return [] if new["version"] in reachable else [not_supported("spec.version", new["version"], reachable)]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from lab.objects import Object
 from lab.platform.kkp.rendering import OMIT, render
 from lab.platform.kkp.values import Values, lookup
-from lab.platform.kkp.versions import parse_version
+from lab.platform.kkp.versions import minor_of
 
 _DIGESTS = {
     "1.19.4": "sha256:2eb67991eaa9368ba199c2fac2c573cb0ffdeb79184533344f42fc9a7ff6af3c",
@@ -45,7 +45,7 @@ class Chart:
 
 def render_cilium(version: str, values: Values, *, release: str, namespace: str) -> Chart:
     """Return the objects of the chart for these values, marked as Helm marks what it owns."""
-    minor = (parse_version(version) or (0, 0, 0))[1]
+    minor = minor_of(version)
     is_hook = minor in _HOOK_MINORS
     (job,) = render("certgen-job", {})
     filled = {

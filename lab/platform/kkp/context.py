@@ -14,19 +14,19 @@ from lab.clock import Clock
 from lab.errors import ApiError
 from lab.faults import Faults
 from lab.objects import Object, is_being_deleted, labels_of, timestamp
+from lab.platform.kkp.profiles import TODAY, Profile
 from lab.platform.kkp.recording import record_event
 from lab.platform.runtime import Change, Controller, Site, ignoring
 from lab.resources import CLUSTERS, Resource
 from lab.settings import Delays
 
-KUBERMATIC_VERSION = "v2.31.0"
 NOT_FOUND, CONFLICT = 404, 409
 _LEAST_ENFORCE_REAL_SECONDS = 2.0
 
 
 @dataclass
 class Context:
-    """One user cluster, the seed that runs it, and the lab's settings."""
+    """One user cluster, the seed that runs it, the release of KKP there, and the lab's settings."""
 
     seed: Site
     user: Site
@@ -34,6 +34,7 @@ class Context:
     clock: Clock
     delays: Delays
     faults: Faults
+    profile: Profile = TODAY
     control_plane_generation: int = 0
     """Generation of the Cluster up to which its control plane is configured."""
 
@@ -41,6 +42,11 @@ class Context:
     def namespace(self) -> str:
         """Namespace of the control plane on the seed."""
         return f"cluster-{self.cluster}"
+
+    @property
+    def addon_delay(self) -> float:
+        """Platform seconds from a change of the Cluster to the addons' turn."""
+        return self.profile.addon_delay(self.delays)
 
     def enforced_after(self, seconds: float) -> float:
         """Return the platform seconds of a routine look, which a fast clock does not make a burden."""
@@ -106,7 +112,8 @@ class KkpController(Controller):
         cluster = self.context.mirrored()
         if not name or cluster is None:
             return
-        wanted = {"status": str(is_true), "reason": reason, "message": message, "kubermaticVersion": KUBERMATIC_VERSION}
+        version = self.context.profile.kubermatic_version
+        wanted = {"status": str(is_true), "reason": reason, "message": message, "kubermaticVersion": version}
         held = ((cluster.get("status") or {}).get("conditions") or {}).get(name) or {}
         if {field: held.get(field, "") for field in wanted} == wanted:
             return

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from lab.objects import Object, draft, name_of, namespace_of
 from lab.platform.kkp.context import CONFLICT, Context, KkpController, is_healthy
+from lab.platform.kkp.profiles import Profile
 from lab.platform.runtime import Change, Controller, ignoring
 from lab.resources import CLUSTERS, DEPLOYMENTS, STATEFUL_SETS, Resource
 
@@ -30,7 +31,14 @@ _HEALTH_SOURCES = {
     "kubernetesDashboard": "kubernetes-dashboard",
 }
 """Whose rollout each key of extendedHealth tells of; the Konnectivity server is a sidecar of the apiserver."""
+_OF_APPLICATIONS = "applicationController"
 _ETCD_QUORUM = 2
+
+
+def components(profile: Profile) -> list[str]:
+    """Return the keys of extendedHealth; those of releases without applications are concluded."""
+    found = [*_HEALTH_SOURCES, "cloudProviderInfrastructure"]
+    return [key for key in found if key != _OF_APPLICATIONS or profile.has_applications]
 
 
 def controller_manager_arguments(cluster: Object) -> list[str]:
@@ -200,11 +208,11 @@ class ClusterController(KkpController):
             await self.set_condition("SeedResourcesUpToDate", is_true=False, reason=reason, message=message)
 
     async def _report_health(self, cluster: Object, workloads: dict[str, Object]) -> None:
-        health = {
+        found = {
             key: health_of(workloads.get(source), minimum=_ETCD_QUORUM if key == "etcd" else 1)
             for key, source in _HEALTH_SOURCES.items()
         }
-        health["cloudProviderInfrastructure"] = "HealthStatusUp"
+        health = {key: found.get(key, "HealthStatusUp") for key in components(self.context.profile)}
         live = await self.client.get(CLUSTERS, name_of(cluster))
         held = (live.get("status") or {}).get("extendedHealth") or {}
         changed = {key: value for key, value in health.items() if held.get(key) != value}

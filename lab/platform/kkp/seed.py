@@ -13,11 +13,15 @@ from urllib.parse import urlsplit
 from lab.objects import Object, timestamp
 from lab.platform.kkp.admission import PROJECT_ID
 from lab.platform.kkp.application_admission import APPLICATION_TYPE, MANAGED_BY
-from lab.platform.kkp.context import KUBERMATIC_VERSION
-from lab.platform.kkp.control_plane import CONTROLLER_MANAGER, controller_manager_arguments, rolled_out_status
-from lab.platform.kkp.rendering import documents, render
+from lab.platform.kkp.control_plane import (
+    CONTROLLER_MANAGER,
+    components,
+    controller_manager_arguments,
+    rolled_out_status,
+)
+from lab.platform.kkp.profiles import TODAY, Profile
+from lab.platform.kkp.rendering import render
 from lab.platform.kkp.values import as_block
-from lab.platform.kkp.versions import CILIUM_APPLICATION_VERSIONS
 from lab.resources import (
     APPLICATION_DEFINITIONS,
     CLUSTERS,
@@ -31,35 +35,29 @@ from lab.resources import (
 DATACENTER = "lab-dc1"
 _CHART_REPOSITORY = "oci://quay.io/kubermatic-mirror/helm-charts"
 _HTTPS_PORT = 443
-_HEALTHY = (
-    *("apiserver", "scheduler", "controller", "machineController", "etcd", "konnectivity"),
-    *("cloudProviderInfrastructure", "userClusterControllerManager", "applicationController"),
-    *("operatingSystemManager", "kubernetesDashboard"),
-)
-_RECONCILED = tuple(
-    f"{controller}ReconciledSuccessfully"
-    for controller in (
-        *("ClusterController", "AddonController", "AddonInstallerController", "CloudController", "UpdateController"),
-        *("MonitoringController", "MachineDeployment", "ApplicationInstallationController"),
-    )
+_RECONCILED = (
+    *("ClusterController", "AddonController", "AddonInstallerController", "CloudController", "UpdateController"),
+    *("MonitoringController", "MachineDeployment"),
 )
 
 
-def seed_objects() -> list[tuple[Resource, Object]]:
+def seed_objects(profile: Profile = TODAY) -> list[tuple[Resource, Object]]:
     """Return what a fresh seed needs, in the order to create it: definitions, KKP's namespace, Cilium's application."""
+    definitions = render("seed-definitions", {"proxy_modes": list(profile.proxy_modes)}, profile.traits)
     return [
-        *((CUSTOM_RESOURCE_DEFINITIONS, found) for found in documents("seed-definitions")),
+        *((CUSTOM_RESOURCE_DEFINITIONS, found) for found in definitions),
         (NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubermatic"}}),
-        (APPLICATION_DEFINITIONS, cilium_definition()),
+        *([(APPLICATION_DEFINITIONS, cilium_definition(profile))] if profile.has_applications else ()),
     ]
 
 
-def user_cluster_definitions() -> list[tuple[Resource, Object]]:
+def user_cluster_definitions(profile: Profile = TODAY) -> list[tuple[Resource, Object]]:
     """Return the CustomResourceDefinitions that every user cluster has."""
-    return [(CUSTOM_RESOURCE_DEFINITIONS, found) for found in documents("user-cluster-definitions")]
+    definitions = render("user-cluster-definitions", {}, profile.traits)
+    return [(CUSTOM_RESOURCE_DEFINITIONS, found) for found in definitions]
 
 
-def cilium_definition() -> Object:
+def cilium_definition(profile: Profile = TODAY) -> Object:
     """Return the ApplicationDefinition `cilium`: exactly the versions that KKP can install (docs/platform.md 2.3)."""
     return {
         "apiVersion": APPLICATION_DEFINITIONS.api_version,
@@ -80,7 +78,7 @@ def cilium_definition() -> Object:
                     "operator": {"replicas": 1},
                 }
             ),
-            "versions": [_offered(version) for version in CILIUM_APPLICATION_VERSIONS],
+            "versions": [_offered(version) for version in profile.application_versions],
         },
     }
 
@@ -92,7 +90,7 @@ def _offered(version: str) -> Object:
 
 def cluster_objects(  # noqa: PLR0913 - what a lab chooses about a cluster, all by keyword
     name: str, *, human_readable_name: str, project: str, cni_type: str, cni_version: str, proxy_mode: str,
-    version: str, url: str, labels: Mapping[str, str],
+    version: str, url: str, labels: Mapping[str, str], profile: Profile = TODAY,
 ) -> list[tuple[Resource, Object]]:  # fmt: skip
     """Return a Cluster that runs already, its seed namespace, and its control plane in there.
 
@@ -108,7 +106,7 @@ def cluster_objects(  # noqa: PLR0913 - what a lab chooses about a cluster, all 
             "version": version,
             "cniPlugin": {"type": cni_type, "version": cni_version},
         },
-        "status": _cluster_status(name, version, url),
+        "status": _cluster_status(name, version, url, profile),
     }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"cluster-{name}"}}
     return [(CLUSTERS, cluster), (NAMESPACES, namespace), *_control_plane(cluster)]
@@ -142,9 +140,9 @@ def _cluster_spec(name: str, proxy_mode: str) -> dict[str, Any]:
     }
 
 
-def _cluster_status(name: str, version: str, url: str) -> dict[str, Any]:
+def _cluster_status(name: str, version: str, url: str, profile: Profile) -> dict[str, Any]:
     where = urlsplit(url)
-    components = ("controlPlane", "apiserver", "controllerManager", "scheduler", "oldestNodeVersion")
+    versioned = ("controlPlane", "apiserver", "controllerManager", "scheduler", "oldestNodeVersion")
     return {
         "namespaceName": f"cluster-{name}",
         "phase": "Running",
@@ -156,17 +154,19 @@ def _cluster_status(name: str, version: str, url: str) -> dict[str, Any]:
             "internalURL": f"apiserver-external.cluster-{name}.svc.cluster.local.",
             "ip": where.hostname or "",
         },
-        "versions": dict.fromkeys(components, version),
-        "extendedHealth": dict.fromkeys(_HEALTHY, "HealthStatusUp"),
-        "conditions": _conditions(),
+        "versions": dict.fromkeys(versioned, version),
+        "extendedHealth": dict.fromkeys(components(profile), "HealthStatusUp"),
+        "conditions": _conditions(profile),
     }
 
 
-def _conditions() -> dict[str, Any]:
+def _conditions(profile: Profile) -> dict[str, Any]:
     now = timestamp()
-    common = {"status": "True", "kubermaticVersion": KUBERMATIC_VERSION, "lastHeartbeatTime": now}
+    common = {"status": "True", "kubermaticVersion": profile.kubermatic_version, "lastHeartbeatTime": now}
     common["lastTransitionTime"] = now
-    plain = (*_RECONCILED, "ClusterInitialized", "EtcdClusterInitialized")
+    controllers = [*_RECONCILED, *(["ApplicationInstallationController"] if profile.has_applications else ())]
+    plain = [f"{controller}ReconciledSuccessfully" for controller in controllers]
+    plain += ["ClusterInitialized", "EtcdClusterInitialized"]
     up_to_date = "All control plane components are up to date"
     return {
         **{condition: {**common, "reason": "", "message": ""} for condition in plain},

@@ -41,6 +41,7 @@ class Kubelet(Controller):
         """Follow pods, and the coming and going of nodes."""
         self.mirror.subscribe(NODES, self._on_node)
         self.mirror.subscribe(PODS, self._on_pod)
+        self._host.power.on_reboot(self._reboot)
 
     async def run(self) -> None:
         """Run the nodes until cancelled, which stops everything that is going on in their pods."""
@@ -59,7 +60,7 @@ class Kubelet(Controller):
         if run is not None and (pod is None or uid_of(pod) != uid_of(run.pod)):
             self._drop(key, run)
             run = None
-        if pod is None or not pod["spec"].get("nodeName"):
+        if pod is None or not pod["spec"].get("nodeName") or self._host.power.is_down(pod["spec"]["nodeName"]):
             return None
         if run is None:
             run = self._take_on(key, pod)
@@ -144,14 +145,37 @@ class Kubelet(Controller):
             ends.append(run.task)
         self._spawn_forgetting(node, [end for end in ends if end is not None])
 
+    def _reboot(self, node: str) -> None:
+        """Take everything on a node down at once; when the node is up again, what its pods want begins anew."""
+        host = self._host
+        host.power.set_down(node)
+        runs = [self._runs[key] for key in self._keys_on.get(node, ())]
+        for run in runs:
+            self._spawn(run, run.lose_power)
+        host.network.reboot_node(node)
+        losses = [run.task for run in runs if run.task is not None]
+
+        async def boot() -> None:
+            try:
+                await asyncio.gather(*losses, return_exceptions=True)
+                await host.clock.sleep(host.delays.node_join)
+            finally:
+                host.power.set_up(node)
+            for pod in self.mirror.pods_on(node):
+                self.enqueue(key_of(pod))
+
+        self._keep(asyncio.get_running_loop().create_task(boot()))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _spawn_forgetting(self, node: str, ends: list[asyncio.Task[None]]) -> None:
         async def forget() -> None:
             await asyncio.gather(*ends, return_exceptions=True)
             self._host.network.forget_node(node)
 
-        task = asyncio.get_running_loop().create_task(forget())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(asyncio.get_running_loop().create_task(forget()))
 
 
 async def _after(called_off: asyncio.Task[None], work: Work) -> None:

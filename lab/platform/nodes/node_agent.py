@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lab.clock import Clock
 from lab.objects import Object, name_of
-from lab.platform.nodes.node_status import address_of, missing_labels, node_status
+from lab.platform.nodes.node_status import SHUTTING_DOWN, address_of, missing_labels, network_trouble, node_status
+from lab.platform.nodes.power import NodePower
 from lab.platform.podruntime import PodNetwork
 from lab.platform.runtime import Change, Controller, Site
 from lab.resources import NODES
@@ -16,9 +17,10 @@ class NodeAgent(Controller):
     name = "node-agent"
     follows = (NODES,)
 
-    def __init__(self, site: Site, clock: Clock, network: PodNetwork) -> None:
+    def __init__(self, site: Site, clock: Clock, network: PodNetwork, power: NodePower) -> None:
         super().__init__(client=site.client, mirror=site.mirror, clock=clock)
         self._network = network
+        self._power = power
         self._address: dict[str, str] = {}
         self._taken: set[str] = set()
         self._next = 0
@@ -27,6 +29,7 @@ class NodeAgent(Controller):
         """Follow nodes, and what happens to their networks."""
         self.mirror.subscribe(NODES, self._on_node)
         self._network.on_node_change(lambda node: self.enqueue(f"/{node}"))
+        self._power.on_change(lambda node: self.enqueue(f"/{node}"))
 
     async def reconcile(self, key: str) -> float | None:
         """Write what the Node lacks."""
@@ -37,8 +40,9 @@ class NodeAgent(Controller):
             return None
         if labels := missing_labels(node):
             await self.client.patch(NODES, name, {"metadata": {"labels": labels}})
-        reason = self._network.not_ready_reason(name)
-        due = node_status(node, address=self._address_for(node), not_ready_reason=reason)
+        trouble = SHUTTING_DOWN if self._power.is_down(name) else network_trouble(self._network.not_ready_reason(name))
+        boot_id = self._power.boot_id(name)
+        due = node_status(node, address=self._address_for(node), not_ready_because=trouble, boot_id=boot_id)
         reported = node.get("status") or {}
         if any(reported.get(field) != value for field, value in due.items()):
             await self.client.patch(NODES, name, {"status": due}, subresource="status")

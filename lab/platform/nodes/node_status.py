@@ -48,18 +48,36 @@ def address_of(node: Object) -> str | None:
     return None
 
 
-def node_status(node: Object, *, address: str, not_ready_reason: str | None) -> Object:
-    """Return the kubelet's part of the status; conditions of others stay, unchanged ones keep their time."""
+SHUTTING_DOWN = "node is shutting down"
+"""What a kubelet says of a node that goes down (Kubernetes pkg/kubelet/nodeshutdown)."""
+
+
+def network_trouble(complaint: str | None) -> str | None:
+    """Return what a kubelet's nodestatus.ReadyCondition makes of the network plugin's complaint, if there is one."""
+    if complaint is None:
+        return None
+    return (
+        "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+        f"message:Network plugin returns error: {complaint}"
+    )
+
+
+def node_status(node: Object, *, address: str, not_ready_because: str | None, boot_id: str | None) -> Object:
+    """Return the kubelet's part of the status; conditions of others stay, unchanged ones keep their time.
+
+    Without a boot id the node has the one that it reported, or its first.
+    """
     reported = node.get("status") or {}
+    boot = {} if boot_id is None else {"bootID": boot_id}
     pods = annotations_of(node).get(MAX_PODS_ANNOTATION, str(DEFAULT_MAX_PODS))
     capacity = {**_CAPACITY, "pods": pods}
     return {
         "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name_of(node)}],
         "capacity": capacity,
         "allocatable": {**capacity, "cpu": "3800m", "memory": "7619904Ki"},
-        "conditions": _conditions(reported.get("conditions") or (), not_ready_reason),
+        "conditions": _conditions(reported.get("conditions") or (), not_ready_because),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
-        "nodeInfo": {**NODE_INFO, **_identity(node), **(reported.get("nodeInfo") or {})},
+        "nodeInfo": {**NODE_INFO, **_identity(node), **(reported.get("nodeInfo") or {}), **boot},
     }
 
 
@@ -68,18 +86,13 @@ def _identity(node: Object) -> dict[str, str]:
     return {"machineID": uid.replace("-", ""), "systemUUID": uid, "bootID": str(uuid5(NAMESPACE_OID, uid))}
 
 
-def _conditions(reported: Any, not_ready_reason: str | None) -> list[Object]:
+def _conditions(reported: Any, not_ready_because: str | None) -> list[Object]:
     before = {condition["type"]: condition for condition in reported}
     own = [_condition(before, (kind, "False", reason, message)) for kind, reason, message in _PRESSURES]
-    if not_ready_reason is None:
+    if not_ready_because is None:
         own.append(_condition(before, ("Ready", "True", "KubeletReady", "kubelet is posting ready status")))
     else:
-        # As kubelet's nodestatus.ReadyCondition words what the container runtime says of its network.
-        message = (
-            "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
-            f"message:Network plugin returns error: {not_ready_reason}"
-        )
-        own.append(_condition(before, ("Ready", "False", "KubeletNotReady", message)))
+        own.append(_condition(before, ("Ready", "False", "KubeletNotReady", not_ready_because)))
     kinds = {condition["type"] for condition in own}
     return [condition for condition in reported if condition["type"] not in kinds] + own
 

@@ -13,6 +13,7 @@ from lab.faults import Faults, PlatformTrouble
 from lab.objects import Object, key_of, name_of, namespace_of, timestamp, uid_of
 from lab.platform.nodes.events import PodTrouble
 from lab.platform.nodes.pod_status import Crash, Progress, pod_status
+from lab.platform.nodes.power import NodePower
 from lab.platform.podruntime import PodNetwork, Program, ProgramCrashed, Programs, SandboxFailed
 from lab.platform.runtime import Site, ignoring
 from lab.resources import NODES, PODS
@@ -38,6 +39,7 @@ class Host:
     network: PodNetwork
     programs: Programs
     faults: Faults
+    power: NodePower
 
     def has_trouble(self, trouble: PlatformTrouble, pod: Object) -> bool:
         """Tell whether this trouble is on for the pod; counts it down."""
@@ -83,7 +85,11 @@ class PodRun:
     async def start(self) -> None:
         """Return when the pod is Running and Ready, or has ended; meanwhile its status tells where it is."""
         host = self._host
-        self._progress = Progress(host_ip=host.address_of(self.node), begun=timestamp())
+        if not self._progress.restarting or not self._progress.begun:
+            self._progress = Progress(host_ip=host.address_of(self.node), begun=timestamp())
+        elif self._progress.loss is not None and self.pod["spec"].get("restartPolicy") == "Never":
+            await self._end(succeeded=False)
+            return
         self._program = host.programs.find(self.pod)
         if not self._attached:
             await self._set_up_sandbox()
@@ -98,6 +104,14 @@ class PodRun:
     def is_clean(self) -> bool:
         """Tell whether nothing of the pod is left on its node."""
         return not self._attached and not self._program_started
+
+    async def lose_power(self) -> None:
+        """Leave nothing running, as the node goes down, and say so; a pod that has ended stays as it is."""
+        self.started = self.stuck = self.terminating = False
+        self._attached = self._program_started = False
+        if self._progress.begun and not self.ended:
+            self._progress.lose_power()
+            await self._report()
 
     async def terminate(self) -> None:
         """Stop the program, take the sandbox down and remove the pod from the API, in its grace period."""
@@ -148,7 +162,7 @@ class PodRun:
         if starting > WORTH_TELLING_SECONDS:
             await self._report()
         await asyncio.sleep(starting)
-        self._progress.running_since = timestamp()
+        self._progress.running_since, self._progress.restarting = timestamp(), False
         if getting_ready > WORTH_TELLING_SECONDS:
             await self._report()
 
@@ -158,7 +172,7 @@ class PodRun:
         policy = self.pod["spec"].get("restartPolicy", "Always")
         while True:
             await host.clock.sleep(host.delays.container_start)
-            progress.running_since = timestamp()
+            progress.running_since, progress.restarting = timestamp(), False
             # One that ends by itself is ready as long as it runs: `start` returns at its end.
             progress.ready = getattr(program, "finishes", False) and policy != "Always"
             await self._report()
@@ -182,7 +196,8 @@ class PodRun:
         """Wait before a restart, each time twice as long, as kubelet's MaxContainerBackOff has it."""
         host, progress = self._host, self._progress
         progress.restarts += 1
-        seconds = min(host.delays.crash_back_off * 2 ** (progress.restarts - 1), host.delays.crash_back_off_limit)
+        crashes = progress.restarts - progress.reboots
+        seconds = min(host.delays.crash_back_off * 2 ** (crashes - 1), host.delays.crash_back_off_limit)
         progress.back_off_seconds = round(seconds)
         await self._report()
         await host.pause(seconds)
@@ -224,6 +239,17 @@ class PodRun:
         newest = self._host.site.mirror.get(PODS, name_of(pod), namespace=namespace_of(pod))
         if newest is not None and uid_of(newest) == uid_of(pod):
             pod = newest
-        change = {"metadata": {"uid": uid_of(pod)}, "status": pod_status(pod, self._progress)}
+        metadata = {"uid": uid_of(pod), **self._missing_annotations(pod)}
+        change = {"metadata": metadata, "status": pod_status(pod, self._progress)}
         with ignoring(404, 409):
             await client.patch(PODS, name_of(pod), change, namespace=namespace_of(pod), subresource="status")
+
+    def _missing_annotations(self, pod: Object) -> Object:
+        """Return what the CNI notes on the pod and is not there yet: it goes with the kubelet's own write.
+
+        A write of a pod's status keeps annotations that come with it (docs/platform.md 5.8).
+        """
+        due = self._host.network.annotations(pod) if self._attached else {}
+        held = pod["metadata"].get("annotations") or {}
+        missing = {key: value for key, value in due.items() if held.get(key) != value}
+        return {"annotations": missing} if missing else {}

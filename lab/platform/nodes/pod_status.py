@@ -24,6 +24,13 @@ class Crash:
     message: str
     began: str
     ended: str
+    exit_code: int = 1
+    reason: str = "Error"
+
+
+def lost_with_node(began: str) -> Crash:
+    """Return what a kubelet makes of a container of which it finds nothing after a reboot."""
+    return Crash("", began=began, ended=timestamp(), exit_code=255, reason="Unknown")
 
 
 @dataclass(slots=True)
@@ -38,10 +45,31 @@ class Progress:
     """When the containers started; empty while they wait."""
     ready: bool = False
     restarts: int = 0
+    """How often the first container was restarted, for whatever reason."""
     crash: Crash | None = None
-    """The last crash."""
+    """The last crash of the first container."""
+    reboots: int = 0
+    """How often all containers went with their node."""
+    loss: Crash | None = None
+    """How they went the last time."""
+    restarting: bool = False
+    """Whether they went with their node and have not been started again."""
     back_off_seconds: int = 0
     ended: Literal["Succeeded", "Failed"] | None = None
+
+    @property
+    def is_backing_off(self) -> bool:
+        """Whether the first container waits because it crashed, beside others that run."""
+        return self.crash is not None and not self.running_since and not self.restarting
+
+    def lose_power(self) -> None:
+        """Note that all containers went with their node."""
+        if self.running_since or self.crash is not None:
+            self.loss = self.crash = lost_with_node(self.running_since or self.begun)
+            self.restarts += 1
+            self.reboots += 1
+        self.restarting = True
+        self.ready, self.running_since, self.ip = False, "", ""
 
 
 def pod_status(pod: Object, progress: Progress) -> Object:
@@ -96,8 +124,9 @@ def _condition(kind: str, status: str, reason: tuple[str, str] | None, old: Obje
 
 
 def _container(pod: Object, container: Object, progress: Progress, *, first: bool) -> Object:
-    restarts = progress.restarts if first else 0
-    up = not progress.ended and bool(progress.running_since or (progress.crash is not None and not first))
+    restarts = progress.restarts if first else progress.reboots
+    last = progress.crash if first else progress.loss
+    up = not progress.ended and bool(progress.running_since or (progress.is_backing_off and not first))
     report: Object = {
         "name": container["name"],
         "image": container["image"],
@@ -108,8 +137,8 @@ def _container(pod: Object, container: Object, progress: Progress, *, first: boo
         "state": _state(pod, container["name"], progress, first=first),
         "lastState": {},
     }
-    if first and progress.crash is not None and not progress.ended:
-        report["lastState"] = {"terminated": _termination(pod, container["name"], progress)}
+    if last is not None and not progress.ended:
+        report["lastState"] = {"terminated": _termination(pod, container["name"], progress, last, restarts)}
     if progress.running_since or progress.crash is not None:
         report["containerID"] = container_id(pod, container["name"], restarts)
     return report
@@ -117,10 +146,10 @@ def _container(pod: Object, container: Object, progress: Progress, *, first: boo
 
 def _state(pod: Object, name: str, progress: Progress, *, first: bool) -> dict[str, Any]:
     if progress.ended:
-        return {"terminated": _termination(pod, name, progress)}
+        return {"terminated": _termination(pod, name, progress, progress.crash, progress.restarts)}
     if progress.running_since:
         return {"running": {"startedAt": progress.running_since}}
-    if progress.crash is None:
+    if not progress.is_backing_off:
         waiting_for = "PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating"
         return {"waiting": {"reason": waiting_for}}
     if not first:
@@ -130,13 +159,14 @@ def _state(pod: Object, name: str, progress: Progress, *, first: bool) -> dict[s
     return {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
 
 
-def _termination(pod: Object, name: str, progress: Progress) -> Object:
-    identity = container_id(pod, name, max(progress.restarts - 1, 0))
-    if progress.crash is None or progress.ended == "Succeeded":
+def _termination(pod: Object, name: str, progress: Progress, crash: Crash | None, restarts: int) -> Object:
+    identity = container_id(pod, name, max(restarts - 1, 0))
+    if crash is None or progress.ended == "Succeeded":
         times = {"startedAt": progress.running_since or progress.begun, "finishedAt": timestamp()}
         return {"exitCode": 0, "reason": "Completed", **times, "containerID": identity}
-    times = {"startedAt": progress.crash.began, "finishedAt": progress.crash.ended}
-    return {"exitCode": 1, "reason": "Error", "message": progress.crash.message, **times, "containerID": identity}
+    times = {"startedAt": crash.began, "finishedAt": crash.ended}
+    said = {"message": crash.message} if crash.message else {}
+    return {"exitCode": crash.exit_code, "reason": crash.reason, **said, **times, "containerID": identity}
 
 
 def _init_container(pod: Object, container: Object, progress: Progress) -> Object:

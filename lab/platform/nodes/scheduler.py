@@ -23,6 +23,7 @@ from lab.objects import (
     timestamp,
     uid_of,
 )
+from lab.platform.nodes.host_ports import PORTS_TAKEN, HostPorts
 from lab.platform.nodes.placement import condition_taints, why_not
 from lab.platform.runtime import Change, Controller, Site
 from lab.resources import NODES, PODS
@@ -49,6 +50,7 @@ class Scheduler(Controller):
         self._siblings: Counter[tuple[str, str]] = Counter()
         """How many pods of an owner (by uid) are on a node."""
         self._room: dict[str, int] = {}
+        self._ports = HostPorts()
         self._waiting: set[str] = set()
         self._crowded_out: set[str] = set()
         """Those of the waiting that only lack room: they are tried again when a pod goes."""
@@ -69,13 +71,15 @@ class Scheduler(Controller):
             return None
         fitting, reasons = self._fitting(pod)
         roomy = [node for node in fitting if self._load[node] < self._room[node] - self._kept_back(pod, node)]
-        if roomy:
-            await self._bind(pod, self._best(pod, roomy))
+        free = self._ports.free_for(pod, roomy)
+        if free:
+            await self._bind(pod, self._best(pod, free))
             return None
         self._waiting.add(key)
         if fitting:
             self._crowded_out.add(key)
-            reasons = reasons + Counter({"Too many pods": len(fitting)})
+            crowded = Counter({"Too many pods": len(fitting) - len(roomy), PORTS_TAKEN: len(roomy)})
+            reasons = reasons + crowded
         await self._say_unschedulable(pod, reasons)
         return None
 
@@ -161,6 +165,7 @@ class Scheduler(Controller):
         self._unplace(uid)
         self._node_of[uid] = node
         self._load[node] += 1
+        self._ports.take(pod, node)
         if owner:
             self._owner_of[uid] = owner
             self._siblings[owner, node] += 1
@@ -171,6 +176,7 @@ class Scheduler(Controller):
         if node is None:
             return False
         self._load[node] -= 1
+        self._ports.give_back(uid, node)
         if owner is not None:
             self._siblings[owner, node] -= 1
             if not self._siblings[owner, node]:

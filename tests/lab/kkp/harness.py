@@ -21,6 +21,7 @@ from lab.platform.kkp import (
     seed_objects,
     user_cluster_definitions,
 )
+from lab.platform.kkp.profiles import TODAY, Profile
 from lab.platform.runtime import Change, Controller, Mirror, Site, run_together
 from lab.platform.workloads.namespaces import NamespaceController
 from lab.resources import (
@@ -41,7 +42,7 @@ NAMESPACE = f"cluster-{CLUSTER}"
 SPEED = 20.0
 NO_DELAYS = Delays(
     addon_reconcile=0, controller_manager_rollout=0, cni_controller_requeue=0.2, chart_download=0, helm_poll=0,
-    helm_backoff=0,
+    helm_backoff=0, legacy_addon_delay=0,
 )  # fmt: skip
 
 
@@ -154,18 +155,20 @@ class Platform:
 @contextlib.asynccontextmanager
 async def running_platform(
     *, cni_type: str = "canal", cni_version: str = "v3.30", proxy_mode: str = "iptables", delays: Delays = NO_DELAYS,
-    nodes: int = 1,
+    nodes: int = 1, profile: Profile = TODAY,
 ) -> AsyncIterator[Platform]:  # fmt: skip
     """Run KKP's controllers on a fresh seed and user cluster."""
     faults = Faults()
     seed, user = ApiServer("lab", tokens={}, faults=faults), ApiServer(CLUSTER, tokens={}, faults=faults)
-    register_seed_admission(seed)
-    register_user_cluster_admission(user)
-    await _create(seed, seed_objects())
-    await _create(user, user_cluster_definitions())
+    register_seed_admission(seed, profile)
+    if profile.has_applications:
+        register_user_cluster_admission(user)
+    await _create(seed, seed_objects(profile))
+    await _create(user, user_cluster_definitions(profile))
     objects = cluster_objects(
         CLUSTER, human_readable_name="stage", project="q7mdz4w8sn", cni_type=cni_type, cni_version=cni_version,
-        proxy_mode=proxy_mode, version="1.34.11", url="https://lab.example:6443/clusters/x", labels={"team": "shop"},
+        proxy_mode=proxy_mode, version=profile.first_cluster.kubernetes, url="https://lab.example:6443/clusters/x",
+        labels={"team": "shop"}, profile=profile,
     )  # fmt: skip
     await _create(seed, objects)
     for index in range(nodes):
@@ -176,7 +179,9 @@ async def running_platform(
     )
     clock = Clock(speed=SPEED)
     workloads = ReadyWorkloads(user_site, clock)
-    controllers = kkp_controllers(seed_site, user_site, cluster=CLUSTER, clock=clock, delays=delays, faults=faults)
+    controllers = kkp_controllers(
+        seed_site, user_site, cluster=CLUSTER, clock=clock, delays=delays, faults=faults, profile=profile
+    )
     namespaces = NamespaceController(client=user.client, mirror=user_site.mirror, clock=clock)
     running = asyncio.create_task(run_together([*controllers, workloads, namespaces]))
     try:

@@ -14,8 +14,8 @@ from lab.errors import ApiError
 from lab.faults import Faults
 from lab.objects import Object
 from lab.platform.kkp import cluster_objects, register_seed_admission, seed_objects
+from lab.platform.kkp.profiles import TODAY
 from lab.platform.kkp.values import merged
-from lab.platform.kkp.versions import KUBERNETES_VERSIONS, allowed_cni_versions
 from lab.resources import CLUSTERS
 
 PREFIX = 'admission webhook "clusters.kubermatic.io" denied the request: '
@@ -96,7 +96,7 @@ REFUSED = {
     "the old version stays": (
         CANAL, _both(MIGRATION, {"spec": {"cniPlugin": {"type": "cilium"}}}),
         'spec.cniPlugin.version: Unsupported value: "v3.30": supported values: "1.13.0", "1.13.14", "1.13.3", '
-        + _supported(allowed_cni_versions("cilium")[3:]),
+        + _supported(TODAY.cni_versions.allowed("cilium")[3:]),
     ),
     "the version skips a minor": (
         CILIUM, _cni("cilium", "1.18.10"),
@@ -125,7 +125,7 @@ REFUSED = {
     "a version that is none": (
         CANAL, _cni("canal", "x"),
         '[spec.cniPlugin.version: Unsupported value: "x": supported values: '
-        f"{_supported(allowed_cni_versions('canal'))}, "
+        f"{_supported(TODAY.cni_versions.allowed('canal'))}, "
         "spec.cniPlugin.version: Invalid value: \"x\": couldn't parse CNI version `x`: invalid semantic version]",
     ),
     "the DNS domain changes": (
@@ -162,12 +162,12 @@ REFUSED = {
     ),
     "an unknown Kubernetes version": (
         CANAL, {"spec": {"version": "1.34.99"}},
-        f'spec.version: Unsupported value: "1.34.99": supported values: {_supported(KUBERNETES_VERSIONS)}',
+        f'spec.version: Unsupported value: "1.34.99": supported values: {_supported(TODAY.kubernetes_versions)}',
     ),
     "a Kubernetes version two minors up": (
         CANAL, {"spec": {"version": "1.36.4"}},
         'spec.version: Unsupported value: "1.36.4": supported values: '
-        + _supported(version for version in KUBERNETES_VERSIONS if version.startswith(("1.34", "1.35"))),
+        + _supported(version for version in TODAY.kubernetes_versions if version.startswith(("1.34", "1.35"))),
     ),
     "an unrelated old problem": (
         _with(CANAL, {"spec": {"humanReadableName": "x"}}), {"spec": {"humanReadableName": ""}},
