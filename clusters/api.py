@@ -58,6 +58,11 @@ class KubeApi:
         except NotFound:
             return None
 
+    async def find_listed(self, kind: Kind, name: str, *, namespace: str = "") -> Json | None:
+        """Return one object, or None if it (or its kind) doesn't exist, with no other right than to list the kind."""
+        found = await self.list(kind, namespace=namespace, fields=f"metadata.name={name}")
+        return found[0] if found else None
+
     async def pages(
         self, kind: Kind, *, namespace: str = "", labels: str = "", fields: str = ""
     ) -> AsyncIterator[tuple[list[Json], str]]:
@@ -85,6 +90,14 @@ class KubeApi:
                     return []
                 raise
         raise AssertionError("unreachable")
+
+    async def is_empty(self, kind: Kind) -> bool:
+        """Tell whether there is no object of a kind, in any namespace. Raises NotFound if the kind isn't served."""
+        return not (await self._read(kind.path(), {"limit": "1"})).get("items")
+
+    async def describe(self, path: str) -> Json:
+        """Return what the server says of a group (`/apis/apps`) or of a version of it. Raises NotFound."""
+        return await self._read(path, {})
 
     async def create(self, kind: Kind, body: Mapping[str, Any], *, namespace: str = "") -> Json:
         """Create an object, once. Raises AlreadyExists; after Unreachable the caller must look whether it is there."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import yaml
@@ -18,16 +18,14 @@ from clusters import narrowing
 from clusters.access import ADMIN_KUBECONFIG, MIGRATION_KUBECONFIG
 from clusters.api import KubeApi, open_api
 from clusters.connections import parse_kubeconfig, seed_kubeconfig
+from clusters.expiry import expires_at
 from clusters.kinds import APPLICATION_DEFINITIONS, CLUSTERS, SECRETS
 from clusters.watching import Live, Tell
 from migration.errors import Conflict, Forbidden, InvalidRequest, NotFound, Permanent, Unauthorized
 from migration.facts import ClusterFacts
-from migration.models import ClusterRef, Cni
+from migration.models import ClusterRef, Network
+from migration.patches import UNSAFE_CNI_MIGRATION, label_patch, network_patch
 
-# KKP 2.31, pkg/validation/cluster.go: the key's presence is what counts.
-UNSAFE_CNI_MIGRATION: Final = "unsafe-cni-migration"
-# KKP 2.31, sdk/apis/kubermatic/v1/common.go: JSON Helm values, consumed when the ApplicationInstallation is created.
-INITIAL_VALUES: Final = "kubermatic.io/initial-cni-values-request"
 # KKP 2.31, pkg/webhook/cluster/validation: an RFC 1035 label; generated names may begin with a digit all the same.
 _CLUSTER_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 CONFLICT_TRIES: Final = 6
@@ -81,35 +79,31 @@ class Seed:
         cluster = await self.cluster(name)
         if (UNSAFE_CNI_MIGRATION in cluster.labels) == present:
             return False
-        await self.api.patch(
-            CLUSTERS, name, {"metadata": {"labels": {UNSAFE_CNI_MIGRATION: "true" if present else None}}}
-        )
+        await self.api.patch(CLUSTERS, name, label_patch(present=present))
         return True
 
-    async def switch_cni(self, name: str, *, expected: Cni, desired: Cni, helm_values: Mapping[str, Any]) -> bool:
-        """Leave the Cluster's spec on `desired`; tells whether that was a change.
+    async def switch_network(
+        self, name: str, *, expected: Network, desired: Network, helm_values: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Leave the Cluster's spec on `desired`, in one patch; tells whether that was a change.
 
-        Raises Rejected with KKP's own words if its webhook refuses, Permanent if the CNI is neither of the two:
-        somebody else has changed it.
+        `helm_values` are those with which KKP is to install the CNI. Raises Rejected with KKP's own words if its
+        webhook refuses, Permanent if CNI or proxy mode is neither as expected nor as desired: somebody else changed it.
         """
         for attempt in range(CONFLICT_TRIES):
             cluster = await self.cluster(name)
-            if cluster.cni == desired:
+            if cluster.network == desired:
                 return False
-            if cluster.cni != expected:
+            if cluster.cni not in (expected.cni, desired.cni) or cluster.proxy_mode not in (
+                expected.proxy_mode,
+                desired.proxy_mode,
+            ):
                 raise Permanent(
-                    f"Cluster {name} was changed to {cluster.cni} meanwhile, expected {expected}: "
+                    f"Cluster {name} was changed to {cluster.network} meanwhile, expected {expected}: "
                     "somebody else works on it"
                 )
-            patch = {
-                "metadata": {
-                    "resourceVersion": cluster.resource_version,
-                    "annotations": {INITIAL_VALUES: json.dumps(dict(helm_values), sort_keys=True)},
-                },
-                "spec": {"cniPlugin": {"type": str(desired.type), "version": desired.version}},
-            }
             try:
-                await self.api.patch(CLUSTERS, name, patch)
+                await self.api.patch(CLUSTERS, name, network_patch(cluster, desired, helm_values))
             except Conflict:
                 await asyncio.sleep(CONFLICT_PAUSE_SECONDS * attempt)  # KKP's controllers write the status in bursts
                 continue
@@ -169,6 +163,8 @@ class OpenedCluster:
     tell: Tell
     kubeconfig_secret: str
     """`namespace/name` of the Secret on the seed that has the way in."""
+    expires_at: datetime | None = None
+    """When the way in ends, as far as it says."""
 
     @property
     def is_administrator_s(self) -> bool:
@@ -184,7 +180,7 @@ async def open_cluster(ref: ClusterRef, tell: Tell) -> AsyncIterator[OpenedClust
         where = f"user cluster {ref.name}"
         try:
             async with open_api(kubeconfig, where=where) as api:
-                yield OpenedCluster(ref, seed, api, tell, secret)
+                yield OpenedCluster(ref, seed, api, tell, secret, expires_at(kubeconfig))
         except Unauthorized as error:
             if not str(error).startswith(where):
                 raise

@@ -71,7 +71,8 @@ def end_when_told() -> None:
 async def _migrate(stack: Stack, cluster: str, *, console: Console) -> int:
     async with httpx.AsyncClient(base_url=stack.api_url, trust_env=False, timeout=30) as http:
         api = PrefectApi(http)
-        progress = Progress(await api.start_run(DEPLOYMENT, parameters={"seed": SEED, "cluster": cluster}))
+        parameters = {"seed": SEED, "cluster": cluster, "probes": {"enabled": True}}
+        progress = Progress(await api.start_run(DEPLOYMENT, parameters=parameters))
         with progress_view(console) as view:
             while not progress.is_over:
                 await asyncio.sleep(LOOK_SECONDS)

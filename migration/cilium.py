@@ -58,11 +58,17 @@ class CiliumFacts:
     cilium_nodes: frozenset[str]
     crashing: tuple[str, ...]
     """`pod on node: reason, message` of agents, operators and Hubble's pods that don't start."""
+    is_addon: bool = False
+    """Whether KKP installs Cilium as an addon, as it did before 2.22: then there is no ApplicationInstallation."""
+    running_version: str = ""
+    """Tag of the agents' image, which tells an addon's version."""
 
 
 def waits_for(facts: CiliumFacts) -> str | None:
     """Return what Cilium still waits for, None once it serves every node. Raises PlatformFailed when KKP gave up."""
     application = facts.application
+    if facts.is_addon:
+        return _addon_progress(facts)
     if application is None:
         return _gate(facts)
     if application.deleting:
@@ -70,8 +76,18 @@ def waits_for(facts: CiliumFacts) -> str | None:
     _refuse_given_up(application)
     if application.version != facts.desired_version:
         return f"KKP to set the ApplicationInstallation to {facts.desired_version} (it says {application.version})"
-    if not _is_deployed(application):
+    if not is_deployed(application):
         return _helm_progress(application, facts)
+    return _rollout_progress(facts)
+
+
+def _addon_progress(facts: CiliumFacts) -> str | None:
+    """Compare major and minor, which is all that the names of addon versions have."""
+    if facts.agents is None:
+        return "KKP to apply the addon cilium, which may take it five minutes"
+    wanted = facts.desired_version.removeprefix("v")
+    if not f"{facts.running_version.removeprefix('v')}.".startswith(f"{wanted}."):
+        return f"KKP to set Cilium to {facts.desired_version} (its agents run {facts.running_version or 'nothing'})"
     return _rollout_progress(facts)
 
 
@@ -96,12 +112,18 @@ def _refuse_given_up(application: ApplicationFacts) -> None:
         )
 
 
-def _is_deployed(application: ApplicationFacts) -> bool:
+def is_deployed(application: ApplicationFacts) -> bool:
+    """Tell whether Helm has installed this generation."""
     return (
         application.ready == "True"
         and application.ready_generation >= application.generation
         and application.helm_status == "deployed"
     )
+
+
+def is_installed(application: ApplicationFacts) -> bool:
+    """Tell whether Helm has installed some generation, though it may be at work on the next."""
+    return application.helm_status == "deployed" and application.ready != "False"
 
 
 def _helm_progress(application: ApplicationFacts, facts: CiliumFacts) -> str:

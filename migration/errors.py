@@ -9,6 +9,7 @@ MigrationError
   DeadlineExceeded        a wait ended without what it waited for
   PlatformFailed          KKP or Kubernetes gave up on something by itself and says why
   OperatorActionNeeded    only a person can go on, and the message says how
+  MigrationReverted       a run failed and was taken back as asked for; the cluster is as before
   LockHeld                another run works on this cluster; nothing was changed
   LockLost                another run holds the cluster's lock: this one must not change anything more
 
@@ -127,6 +128,10 @@ class PlatformFailed(MigrationError):
 
 class OperatorActionNeeded(MigrationError):
     """A person must act before the run can go on; the message is the instruction."""
+
+
+class MigrationReverted(MigrationError):
+    """A run failed, and what it had done was taken back; the message has the cause."""
 
 
 class LockHeld(MigrationError):

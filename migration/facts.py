@@ -1,11 +1,10 @@
-"""What was observed, narrowed from raw JSON to what the rules ask about. Holds no rule itself."""
+"""What was observed of single objects, narrowed from raw JSON to what the rules ask about. Holds no rule itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from migration.journal import Migration
-from migration.models import Cni, Pod
+from migration.models import Cni, Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +30,22 @@ class ClusterFacts:
     """Reason of the condition UpdateProgress."""
     api_url: str = ""
     """Where the user cluster's API server is, as `status.address.url` has it."""
+    kubermatic_version: str = ""
+    """The KKP that last looked at it, as its conditions have it: `v2.31.0`."""
+    pod_cidrs: tuple[str, ...] = ()
+    service_cidrs: tuple[str, ...] = ()
+    node_mask_bits: tuple[tuple[int, int], ...] = ()
+    """Pairs of IP version and length of the prefix that each node gets from the pods' range: `(4, 24)`."""
+    konnectivity: bool = True
+    features: frozenset[str] = frozenset()
+    """The names of the features that are switched on."""
+    gitops_owner: str = ""
+    """The Argo CD application or Flux object that it belongs to; empty if none is known."""
+
+    @property
+    def network(self) -> Network:
+        """What its spec says of its network."""
+        return Network(cni=self.cni, proxy_mode=self.proxy_mode)
 
     def unhealthy(self) -> tuple[str, ...]:
         """Return `component=status` for what is not up; an empty status means that the component isn't used."""
@@ -50,6 +65,23 @@ class NodeFacts:
     architecture: str
     owned_by_machine: bool
     deleting: bool = False
+    pod_cidr: str = ""
+    """The range that Canal gives its pods there; controller-manager assigns it while the CNI isn't Cilium."""
+    boot_id: str = ""
+    """Another one after every reboot."""
+    bad_conditions: tuple[str, ...] = ()
+    """What else than Ready its conditions complain of, as NetworkUnavailable and DiskPressure."""
+    os_image: str = ""
+    taints: tuple[str, ...] = ()
+    """Keys of the taints that keep pods away."""
+
+
+@dataclass(frozen=True)
+class EndpointFacts:
+    """A CiliumEndpoint: the addresses that Cilium gave a pod, and the pod's uid if it is named."""
+
+    addresses: frozenset[str]
+    pod_uid: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +97,8 @@ class MachineDeploymentFacts:
     status_replicas: int
     updated: int
     available: int
+    surge: int = 1
+    gitops_owner: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -81,28 +115,3 @@ class WorkloadFacts:
     workload: str
     desired: int
     ready: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterSurvey:
-    """Everything that the readiness check looks at."""
-
-    cluster: ClusterFacts
-    offered_versions: tuple[str, ...] | None
-    """Cilium versions in the seed's ApplicationDefinition; None when there is none."""
-    nodes: tuple[NodeFacts, ...] = ()
-    machine_deployments: tuple[MachineDeploymentFacts, ...] = ()
-    pods: tuple[Pod, ...] = ()
-    denied: tuple[str, ...] = ()
-    """Permissions that are missing, as `verb resource.group in namespace`."""
-    blocked_budgets: tuple[str, ...] = ()
-    """PodDisruptionBudgets that allow no disruption, as `namespace/name`."""
-    calico_policies: tuple[str, ...] = ()
-    open_migration: Migration | None = None
-    """The unfinished migration in the cluster's journal."""
-    last_migration: Migration | None = None
-    """The migration that this project finished last here."""
-    unfinished_jobs: frozenset[str] = field(default_factory=frozenset)
-    """`namespace/name` of the Jobs that still run."""
-    reached_url: str = ""
-    """Where the kubeconfig leads by which the user cluster was reached; empty for KKP's own, which knows."""

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from migration.errors import OperatorActionNeeded
-from migration.models import Cni, Frozen, StepOutcome
+from migration.models import Cni, CniType, Frozen, Network, Runbook, StepOutcome
 
 NAMESPACE = "kube-system"
 NAME = "cni-migration"
@@ -22,6 +22,9 @@ CURRENT = "current"
 KEPT = 10
 KEPT_DETAILS = 100
 """How many workloads with an outage, and how many findings, a step leaves in the journal: the worst ones."""
+
+
+Platform = Literal["applications", "addons"]
 
 
 class StoredBackup(Frozen):
@@ -37,15 +40,23 @@ class Migration(Frozen):
     """One migration from beginning to end."""
 
     id: str
-    kind: Literal["canal-to-cilium"] = "canal-to-cilium"
+    kind: Runbook = Runbook.CANAL_TO_CILIUM
     started_at: datetime
     started_by: str
     previous_cni: Cni
     desired_cni: Cni
     previous_proxy_mode: str
+    desired_proxy_mode: str = ""
+    """Empty if it stays as it was."""
     label_was_there: bool
     """Whether the cluster was labelled before: then the label is not ours to remove."""
     tunnel_port: int
+    platform: Platform = "applications"
+    """How this KKP installs Cilium: as an application, or, before 2.22, as an addon."""
+    reverts: str = ""
+    """Id of the migration that this one takes back."""
+    reverted_by: str = ""
+    """Id of the migration that took this one back, wholly or from where it had come to."""
     steps: tuple[StepOutcome, ...] = ()
     backups: tuple[StoredBackup, ...] = ()
     bare_pods: Mapping[str, str] = Field(default_factory=dict)
@@ -56,12 +67,46 @@ class Migration(Frozen):
     """Mapping of MachineDeployment to the uids of the Nodes that its rotation replaces."""
     restarts: Mapping[str, str] = Field(default_factory=dict)
     """Mapping of MachineDeployment to the value of `forceRestart` (Unix time in ns) that its rotation sets."""
+    marks: Mapping[str, str] = Field(default_factory=dict)
+    """What was seen before a change, by which a later step tells whether the platform has acted on it."""
+    boot_ids: Mapping[str, str] = Field(default_factory=dict)
+    """Mapping of the nodes that a person has to reboot to the boot that they had before."""
     finished_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether it still has steps to do."""
         return self.finished_at is None
+
+    @property
+    def previous(self) -> Network:
+        """Where it set out from."""
+        return Network(cni=self.previous_cni, proxy_mode=self.previous_proxy_mode)
+
+    @property
+    def desired(self) -> Network:
+        """Where it leads."""
+        return Network(cni=self.desired_cni, proxy_mode=self.desired_proxy_mode or self.previous_proxy_mode)
+
+    @property
+    def changes_proxy_mode(self) -> bool:
+        """Whether the kube-proxy mode shall be another."""
+        return self.desired.proxy_mode != self.previous_proxy_mode
+
+    @property
+    def old_cni(self) -> CniType | None:
+        """The CNI that is taken out; None if only the proxy mode changes."""
+        if self.kind is Runbook.CHANGE_PROXY_MODE:
+            return None
+        return CniType.CANAL if self.desired_cni.type is CniType.CILIUM else CniType.CILIUM
+
+    @property
+    def target(self) -> str:
+        """Where it leads, for people."""
+        mode = f"kube-proxy mode {self.desired_proxy_mode}" if self.changes_proxy_mode else ""
+        if self.kind is Runbook.CHANGE_PROXY_MODE:
+            return mode or f"kube-proxy mode {self.previous_proxy_mode}"
+        return f"{self.desired_cni}{f' with {mode}' if mode else ''}"
 
     def with_step(self, outcome: StepOutcome) -> Migration:
         """Return the migration with a step's outcome recorded; a step that changed something stays recorded as such.
@@ -80,9 +125,8 @@ class Migration(Frozen):
     def outline(self) -> Migration:
         """Return the migration without the details that only a run under way asks for."""
         steps = tuple(step.model_copy(update={"outage": (), "findings": ()}) for step in self.steps)
-        return self.model_copy(
-            update={"steps": steps, "bare_pods": {}, "old_machines": {}, "old_nodes": {}, "restarts": {}}
-        )
+        forgotten = ("bare_pods", "old_machines", "old_nodes", "restarts", "boot_ids", "marks")
+        return self.model_copy(update={"steps": steps, **{name: {} for name in forgotten}})
 
     def with_backup(self, backup: StoredBackup) -> Migration:
         """Return the migration with a backup recorded, in place of one of the same name."""

@@ -33,6 +33,40 @@ class Cni(Frozen):
         return f"{self.type} {self.version}"
 
 
+class ProxyMode(StrEnum):
+    """`spec.clusterNetwork.proxyMode` of a KKP Cluster; with ebpf Cilium takes kube-proxy's place."""
+
+    IPVS = "ipvs"
+    IPTABLES = "iptables"
+    NFTABLES = "nftables"
+    EBPF = "ebpf"
+
+
+class Network(Frozen):
+    """What a Cluster's spec says of its network, as far as a migration changes it."""
+
+    cni: Cni
+    proxy_mode: str
+
+    def __str__(self) -> str:
+        return f"{self.cni}, kube-proxy mode {self.proxy_mode}"
+
+
+class Runbook(StrEnum):
+    """What a migration does, and so which steps it has."""
+
+    CANAL_TO_CILIUM = "canal-to-cilium"
+    CILIUM_TO_CANAL = "cilium-to-canal"
+    CHANGE_PROXY_MODE = "change-proxy-mode"
+
+
+class OnFailure(StrEnum):
+    """What a run does when one of its steps fails for good: leave everything as it is, or go back."""
+
+    STOP = "stop"
+    REVERT = "revert"
+
+
 class ClusterRef(Frozen):
     """A user cluster: the name of the seed's connection, and the name of its Cluster object."""
 
@@ -107,30 +141,52 @@ class Deadlines(Frozen):
 
     lock: Annotated[int, Field(ge=0, le=1440, title="Another run's lock (minutes)")] = 5
     # docs/platform.md 9: Ready within 25 minutes of the switch; six Helm attempts of ten minutes end by themselves.
-    cilium: Annotated[int, Field(ge=1, le=1440, title="Cilium up on all nodes (minutes)")] = 65
+    cni: Annotated[int, Field(ge=1, le=1440, title="New CNI up on all nodes (minutes)")] = 65
+    proxy_mode: Annotated[int, Field(ge=1, le=1440, title="New kube-proxy mode on all nodes (minutes)")] = 30
     restart: Annotated[int, Field(ge=1, le=1440, title="All pods restarted (minutes)")] = 60
     removal: Annotated[int, Field(ge=1, le=1440, title="Old CNI removed (minutes)")] = 15
     rotation: Annotated[int, Field(ge=1, le=2880, title="Each MachineDeployment rotated (minutes)")] = 180
+    reboot: Annotated[int, Field(ge=0, le=2880, title="Nodes rebooted by hand (minutes)")] = 60
     verification: Annotated[int, Field(ge=1, le=1440, title="Workloads as before (minutes)")] = 15
+
+
+class ProbeOptions(Frozen):
+    """Short-lived pods that try the network before and after: opt-in, because they need an image and a namespace."""
+
+    enabled: Annotated[bool, Field(title="Probe the network", description="Run short-lived pods that try it out")] = (
+        False
+    )
+    image: Annotated[
+        str, Field(title="Image", min_length=1, description="agnhost, or a copy of it in a registry that nodes reach")
+    ] = "registry.k8s.io/e2e-test-images/agnhost:2.53"
+    egress: Annotated[
+        tuple[str, ...],
+        Field(title="Outside addresses", description="host:port, each to be reached from every node"),
+    ] = ()
 
 
 class MigrationRequest(Frozen):
     """One migration as the operator ordered it."""
 
     cluster: ClusterRef
-    cilium_version: str
+    runbook: Runbook = Runbook.CANAL_TO_CILIUM
+    desired_cni: Cni | None = None
+    """The CNI that the cluster shall run; None if it stays on the one it has."""
+    desired_proxy_mode: ProxyMode | None = None
+    """The kube-proxy mode that the cluster shall have; None if it keeps its own."""
     tunnel_port: int | None = None
     rotate_nodes: bool = True
     remove_crds: bool = False
+    manifest: str = ""
+    """File or URL that lists what to remove of the old CNI, where its objects carry no label of KKP."""
     pods: RestartOptions = RestartOptions()
+    probes: ProbeOptions = ProbeOptions()
     deadlines: Deadlines = Deadlines()
     accept: tuple[str, ...] = ()
+    on_failure: OnFailure = OnFailure.STOP
     requested_by: str = ""
-
-    @property
-    def desired_cni(self) -> Cni:
-        """The CNI that the cluster shall run."""
-        return Cni(type=CniType.CILIUM, version=self.cilium_version)
+    reverts: str = ""
+    """Id of the migration that this one takes back; empty if it takes none back."""
 
 
 class RunningMigration(Frozen):
@@ -163,6 +219,8 @@ class Finding(Frozen):
     subject: str
     seen: str
     advice: str
+    accepted: bool = False
+    """Whether this is a blocker that the operator accepted for this run."""
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.subject}: {self.seen}. {self.advice}"
@@ -192,6 +250,13 @@ class Pod(Frozen):
     labels: tuple[tuple[str, str], ...]
     """Sorted key and value pairs, so that the model stays hashable."""
     grace_seconds: int = 30
+    deletion_due: datetime | None = None
+    """When its grace period ends, or has ended, if it is being deleted."""
+    host_ports: tuple[int, ...] = ()
+    local_volumes: tuple[str, ...] = ()
+    """Which kinds of volume it has that are lost with it or with its node: `emptyDir`, `hostPath`."""
+    claims: tuple[str, ...] = ()
+    """Its PersistentVolumeClaims."""
 
     @property
     def key(self) -> str:
@@ -258,7 +323,7 @@ class MigrationReport(Frozen):
 
     cluster: ClusterRef
     migration_id: str | None
-    outcome: Literal["migrated", "nothing to do"]
+    outcome: Literal["migrated", "taken back", "nothing to do"]
     message: str
     previous_cni: Cni | None
     current_cni: Cni

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from migration.models import Finding, MigrationReport, StepOutcome, WorkloadOutage
+from migration.markdown import cell, findings_table, table
+from migration.models import ClusterRef, Finding, MigrationReport, StepOutcome, WorkloadOutage
+from migration.standing import Standing
 
 SHOWN_WORKLOADS = 15
 
@@ -25,6 +27,21 @@ def to_markdown(report: MigrationReport) -> str:
     )
 
 
+def failure_to_markdown(
+    cluster: ClusterRef, migration_id: str, error: str, found: Standing, steps: Iterable[StepOutcome]
+) -> str:
+    """Return what an operator needs after a failure: what happened, where the cluster stands, and the ways forward."""
+    rows = [
+        ("Seed connection", cluster.seed),
+        ("Migration", migration_id),
+        ("State", found.state),
+        ("To resume", found.resume),
+        ("To go back", found.revert),
+    ]
+    sections = (f"# {cluster.name}: failed", cell(error), table(("", ""), rows), _steps(steps))
+    return "\n\n".join(section for section in sections if section)
+
+
 def _summary(report: MigrationReport) -> str:
     rows = [
         ("Seed connection", report.cluster.seed),
@@ -33,7 +50,7 @@ def _summary(report: MigrationReport) -> str:
         ("Migration", report.migration_id or "none"),
     ]
     if report.previous_cni is None:
-        return _table(("", ""), rows)
+        return table(("", ""), rows)
     rows[1:1] = [("CNI before", str(report.previous_cni))]
     rows += [
         ("Started", f"{report.started_at:%Y-%m-%d %H:%M:%S %Z}"),
@@ -44,12 +61,12 @@ def _summary(report: MigrationReport) -> str:
         ),
         ("No ready pod", f"{report.outage_seconds:.1f} s, in which this was so for at least one workload"),
     ]
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _steps(steps: Iterable[StepOutcome]) -> str:
     rows = [(step.step, step.status, f"{step.seconds:.1f}", step.summary) for step in steps]
-    return "## Steps\n\n" + _table(("Step", "Outcome", "Seconds", "What happened"), rows) if rows else ""
+    return "## Steps\n\n" + table(("Step", "Outcome", "Seconds", "What happened"), rows) if rows else ""
 
 
 def _outage(report: MigrationReport) -> str:
@@ -57,7 +74,7 @@ def _outage(report: MigrationReport) -> str:
         return ""
     rows = [_outage_row(outage) for outage in report.outage[:SHOWN_WORKLOADS]]
     more = len(report.outage) - len(rows)
-    text = "## Outage by workload\n\n" + _table(("Workload", "No ready pod (s)", "Fewer than before (s)"), rows)
+    text = "## Outage by workload\n\n" + table(("Workload", "No ready pod (s)", "Fewer than before (s)"), rows)
     return text + (f"\n\nand {more} more workloads with less." if more > 0 else "")
 
 
@@ -66,22 +83,8 @@ def _outage_row(outage: WorkloadOutage) -> tuple[str, str, str]:
 
 
 def _findings(findings: Iterable[Finding]) -> str:
-    rows = [(finding.severity, finding.code, finding.subject, finding.seen, finding.advice) for finding in findings]
-    return "## Findings\n\n" + _table(("Severity", "Code", "Subject", "Seen", "Advice"), rows) if rows else ""
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [_line(head), "|" + " --- |" * len(head), *(_line(row) for row in rows)]
-    return "\n".join(lines)
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(_cell(text) for text in cells) + " |"
-
-
-def _cell(text: str) -> str:
-    """Return a text that stays in its cell and is shown as it is: messages of KKP hold pipes, lines and `<nil>`."""
-    return " ".join(text.splitlines()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    rows = findings_table(findings)
+    return f"## Findings\n\n{rows}" if rows else ""
 
 
 def merge_outages(steps: Iterable[StepOutcome]) -> tuple[WorkloadOutage, ...]:

@@ -1,17 +1,23 @@
-"""Which pods must be restarted to join the new CNI, and in which order. Source: docs/platform.md 6.4."""
+"""Which pods must be restarted to join the new CNI, and in which order. Source: docs/platform.md 5.3 and 6.4."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from migration.models import BarePodChoice, JobChoice, Pod, RestartOptions
+from migration.facts import EndpointFacts
+from migration.models import BarePodChoice, CniType, JobChoice, Pod, RestartOptions
+
+Endpoints = Mapping[str, EndpointFacts]
+"""Mapping of `namespace/name` to the CiliumEndpoint of that name."""
 
 # KKP 2.31, user-cluster-controller-manager resources: konnectivity carries all traffic from the API server to pods.
 KONNECTIVITY = ("app", "konnectivity-agent")
 DNS = (("app", "coredns"), ("k8s-app", "kube-dns"))
 # Removed with Canal in the next step: a restart would be for nothing (docs/platform.md 10).
 CANAL_WORKLOADS = (("k8s-app", "calico-kube-controllers"), ("k8s-app", "canal"))
+# They come and go with Cilium (docs/platform.md 6.3).
+HUBBLE_WORKLOADS = (("k8s-app", "hubble-relay"), ("k8s-app", "hubble-ui"), ("k8s-app", "hubble-generate-certs"))
 
 
 @dataclass(frozen=True)
@@ -51,44 +57,50 @@ def needs_network(pod: Pod) -> bool:
     return not (pod.host_network or pod.mirror or pod.finished)
 
 
-def is_on_target(pod: Pod, endpoints: Mapping[str, frozenset[str]]) -> bool:
+def is_on_cilium(pod: Pod, endpoints: Endpoints) -> bool:
     """Tell whether Cilium has an endpoint for this very pod.
 
-    `endpoints` maps `namespace/name` to the addresses of the CiliumEndpoint. A StatefulSet's new pod has its
-    predecessor's name, so a pod that has addresses must share one with its endpoint.
+    A StatefulSet's new pod has its predecessor's name, so the endpoint must name the pod's uid or, where it names
+    none, share an address with the pod.
     """
-    addresses = endpoints.get(pod.key)
-    if addresses is None:
+    endpoint = endpoints.get(pod.key)
+    if endpoint is None:
         return False
-    return bool(addresses & set(pod.addresses))
+    if endpoint.pod_uid:
+        return endpoint.pod_uid == pod.uid
+    return bool(endpoint.addresses & set(pod.addresses))
 
 
-def unmanaged_pods(pods: Iterable[Pod], endpoints: Mapping[str, frozenset[str]]) -> tuple[Pod, ...]:
-    """Return the pods with a sandbox that Cilium doesn't manage, Canal's own and those about to go apart.
+def pods_to_move(pods: Iterable[Pod], endpoints: Endpoints, *, target: CniType) -> tuple[Pod, ...]:
+    """Return the pods whose sandbox is of the other CNI, without its own pods and those about to go.
 
-    A pod without an address has no sandbox yet: whichever CNI is configured by then is going to make it.
+    A pod without an address has no sandbox yet: whichever CNI is configured by then is going to make it. On the way to
+    Canal the endpoints tell as well: Cilium's removal leaves those of the pods that it gave their network.
     """
+    to_cilium = target is CniType.CILIUM
+    own = CANAL_WORKLOADS if to_cilium else HUBBLE_WORKLOADS
     return tuple(
         pod
         for pod in pods
         if needs_network(pod)
         and pod.addresses
         and not pod.deleting
-        and not is_on_target(pod, endpoints)
-        and not _is_canals(pod)
+        and is_on_cilium(pod, endpoints) is not to_cilium
+        and not _is_any_of(pod, own)
     )
 
 
 def plan_restart(
     pods: Iterable[Pod],
-    endpoints: Mapping[str, frozenset[str]],
+    endpoints: Endpoints,
     options: RestartOptions,
     *,
+    target: CniType,
     webhook_backends: frozenset[str] = frozenset(),
 ) -> RestartPlan:
     """Return the plan that moves every pod onto the new CNI. `webhook_backends` holds workloads (`Pod.workload`)."""
     chosen, skipped, awaited = [], [], []
-    for pod in unmanaged_pods(pods, endpoints):
+    for pod in pods_to_move(pods, endpoints, target=target):
         reason = _reason_to_skip(pod, options)
         if reason:
             skipped.append(Skipped(pod, reason))
@@ -136,5 +148,5 @@ def _is_of_job(pod: Pod) -> bool:
     return pod.owner is not None and pod.owner.kind == "Job"
 
 
-def _is_canals(pod: Pod) -> bool:
-    return pod.namespace == "kube-system" and any(pod.has_label(*label) for label in CANAL_WORKLOADS)
+def _is_any_of(pod: Pod, labels: Iterable[tuple[str, str]]) -> bool:
+    return pod.namespace == "kube-system" and any(pod.has_label(*label) for label in labels)

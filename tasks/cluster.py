@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from clusters.steps import canal_backup, verification
+from clusters.steps import cni_backup, verification
 from migration.models import RunningMigration, StepOutcome
 from tasks.policy import looking_task, perform, step_task
 
 
 @step_task("record baseline")
 async def record_baseline(run: RunningMigration) -> StepOutcome:
-    """Leave what is ready now in the journal."""
-    return await perform(run, "record baseline", lambda opened: verification.record_baseline(opened, run.id))
+    """Leave what is ready and reachable now in the journal."""
+    return await perform(
+        run,
+        "record baseline",
+        lambda opened: verification.record_baseline(opened, run.id, probes=run.request.probes),
+    )
 
 
 @step_task("back up")
 async def back_up(run: RunningMigration) -> StepOutcome:
-    """Leave Canal's objects and the Calico resources in Secrets beside the journal."""
-    return await perform(run, "back up", lambda opened: canal_backup.back_up_canal(opened, run.id))
+    """Leave the objects and resources of the CNI that is to go in Secrets beside the journal."""
+    return await perform(run, "back up", lambda opened: cni_backup.back_up(opened, run.id))
 
 
 @looking_task("verify", retries=4)
@@ -27,5 +31,9 @@ async def verify(run: RunningMigration) -> StepOutcome:
     deadline = timedelta(minutes=run.request.deadlines.verification)
     accepted = verification.ACCEPT in run.request.accept
     return await perform(
-        run, "verify", lambda opened: verification.verify(opened, run.id, accepted=accepted, deadline=deadline)
+        run,
+        "verify",
+        lambda opened: verification.verify(
+            opened, run.id, accepted=accepted, deadline=deadline, probes=run.request.probes
+        ),
     )

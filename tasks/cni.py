@@ -1,4 +1,4 @@
-"""Steps that change the CNI: bring Cilium in, take Canal out."""
+"""Steps that change the CNI: bring the new one in, take the old one out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from clusters.journal import read_migration
 from clusters.seed import OpenedCluster
-from clusters.steps import canal, cilium
+from clusters.steps import addon_removal, canal_arrival, cilium, cilium_removal, restoring, switching
 from clusters.steps.result import StepResult
 from migration.models import RunningMigration, StepOutcome
 from tasks.policy import looking_task, perform, step_task
@@ -21,18 +21,30 @@ async def remove_stale_cilium(run: RunningMigration) -> StepOutcome:
     )
 
 
+@step_task("prepare Cilium's removal")
+async def prepare_cilium_removal(run: RunningMigration) -> StepOutcome:
+    """Leave Cilium configured so that Canal can come up beside it, and its agents take their CNI file along."""
+    deadline = timedelta(minutes=run.request.deadlines.cni)
+    return await perform(
+        run,
+        "prepare Cilium's removal",
+        lambda opened: cilium_removal.prepare_cilium_removal(opened, run.id, deadline=deadline),
+        disruptive=True,
+    )
+
+
 @looking_task("allow CNI migration", retries=4)
 async def allow_cni_migration(run: RunningMigration) -> StepOutcome:
     """Leave the Cluster labelled for the change."""
-    return await perform(run, "allow CNI migration", cilium.allow_cni_migration)
+    return await perform(run, "allow CNI migration", switching.allow_cni_migration)
 
 
 @looking_task("switch CNI", retries=4)
 async def switch_cni(run: RunningMigration) -> StepOutcome:
-    """Leave the Cluster's spec on Cilium."""
+    """Leave the Cluster's spec on the desired CNI."""
 
     async def act(opened: OpenedCluster) -> StepResult:
-        return await cilium.switch_cni(opened, await read_migration(opened.api, run.id))
+        return await switching.switch_cni(opened, await read_migration(opened.api, run.id))
 
     return await perform(run, "switch CNI", act)
 
@@ -40,10 +52,37 @@ async def switch_cni(run: RunningMigration) -> StepOutcome:
 @looking_task("wait for Cilium", retries=4)
 async def wait_for_cilium(run: RunningMigration) -> StepOutcome:
     """Return once Cilium serves every node."""
-    version, deadline = run.request.cilium_version, timedelta(minutes=run.request.deadlines.cilium)
-    return await perform(
-        run, "wait for Cilium", lambda opened: cilium.wait_for_cilium(opened, version=version, deadline=deadline)
-    )
+    deadline = timedelta(minutes=run.request.deadlines.cni)
+
+    async def act(opened: OpenedCluster) -> StepResult:
+        migration = await read_migration(opened.api, run.id)
+        return await cilium.wait_for_cilium(
+            opened, version=migration.desired_cni.version, platform=migration.platform, deadline=deadline
+        )
+
+    return await perform(run, "wait for Cilium", act, disruptive=True)
+
+
+@looking_task("wait for Canal", retries=4)
+async def wait_for_canal(run: RunningMigration) -> StepOutcome:
+    """Return once Canal serves every node."""
+    deadline = timedelta(minutes=run.request.deadlines.cni)
+
+    async def act(opened: OpenedCluster) -> StepResult:
+        migration = await read_migration(opened.api, run.id)
+        return await canal_arrival.wait_for_canal(opened, version=migration.desired_cni.version, deadline=deadline)
+
+    return await perform(run, "wait for Canal", act, disruptive=True)
+
+
+@step_task("restore policies")
+async def restore_policies(run: RunningMigration) -> StepOutcome:
+    """Leave the policies of the former CNI there again, if this run takes a migration back."""
+
+    async def act(opened: OpenedCluster) -> StepResult:
+        return await restoring.restore_policies(opened, await read_migration(opened.api, run.id))
+
+    return await perform(run, "restore policies", act)
 
 
 @looking_task("verify pods on Cilium", retries=4)
@@ -62,5 +101,35 @@ async def remove_canal(run: RunningMigration) -> StepOutcome:
     return await perform(
         run,
         "remove Canal",
-        lambda opened: canal.remove_canal(opened, run.id, remove_crds=run.request.remove_crds, deadline=deadline),
+        lambda opened: addon_removal.remove_canal(
+            opened,
+            run.id,
+            remove_crds=run.request.remove_crds,
+            manifest=run.request.manifest,
+            deadline=deadline,
+        ),
+        disruptive=True,
+    )
+
+
+@step_task("remove Cilium")
+async def remove_cilium(run: RunningMigration) -> StepOutcome:
+    """Leave nothing of Cilium that runs or is configured."""
+    deadline = timedelta(minutes=run.request.deadlines.removal)
+    return await perform(
+        run,
+        "remove Cilium",
+        lambda opened: cilium_removal.remove_cilium(opened, run.id, manifest=run.request.manifest, deadline=deadline),
+        disruptive=True,
+    )
+
+
+@step_task("remove Cilium's definitions")
+async def remove_cilium_definitions(run: RunningMigration) -> StepOutcome:
+    """Leave no CustomResourceDefinition of Cilium, the resources backed up anew."""
+    deadline = timedelta(minutes=run.request.deadlines.removal)
+    return await perform(
+        run,
+        "remove Cilium's definitions",
+        lambda opened: cilium_removal.remove_cilium_definitions(opened, run.id, deadline=deadline),
     )

@@ -25,8 +25,8 @@ async def begin_migration(request: MigrationRequest, holder: str) -> RunningMigr
         "%s: migration %s: %s -> %s%s",
         request.cluster.name,
         migration.id,
-        migration.previous_cni,
-        migration.desired_cni,
+        migration.previous,
+        migration.desired,
         done,
     )
     return RunningMigration(request=request, id=migration.id, holder=holder)

@@ -1,4 +1,4 @@
-"""Replacing nodes."""
+"""Replacing nodes, or having them rebooted where nothing replaces them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 
 from clusters.journal import read_migration
 from clusters.seed import OpenedCluster, open_cluster
-from clusters.steps import machines
+from clusters.steps import machines, reboots
 from clusters.steps.result import StepResult
 from migration.models import RunningMigration, StepOutcome
 from tasks.policy import looking_task, perform, step_task
@@ -23,6 +23,16 @@ async def list_machine_deployments(run: RunningMigration) -> tuple[str, ...]:
         return await machines.rotatable_machine_deployments(opened)
 
 
+@step_task("close old nodes")
+async def close_old_nodes(run: RunningMigration) -> StepOutcome:
+    """Leave nodes that would give new pods a dead CNI closed to them."""
+
+    async def act(opened: OpenedCluster) -> StepResult:
+        return await machines.close_old_nodes(opened, await read_migration(opened.api, run.id))
+
+    return await perform(run, "close old nodes", act)
+
+
 @step_task("rotate MachineDeployment")
 async def rotate_machine_deployment(run: RunningMigration, machine_deployment: str) -> StepOutcome:
     """Leave a MachineDeployment with new nodes only."""
@@ -33,3 +43,17 @@ async def rotate_machine_deployment(run: RunningMigration, machine_deployment: s
         return await machines.rotate_machine_deployment(opened, migration, machine_deployment, deadline=deadline)
 
     return await perform(run, f"rotate {machine_deployment}", act)
+
+
+@looking_task("await reboots", retries=4)
+async def await_reboots(run: RunningMigration) -> StepOutcome | None:
+    """Return once the nodes that no MachineDeployment owns were rebooted; None if no node is to be replaced."""
+    if not run.request.rotate_nodes:
+        return None
+    deadline = timedelta(minutes=run.request.deadlines.reboot)
+    return await perform(
+        run,
+        "await reboots",
+        lambda opened: reboots.await_reboots(opened, run.id, deadline=deadline),
+        disruptive=True,
+    )

@@ -15,6 +15,7 @@ from prefect.logging import get_run_logger
 from clusters.lock import renew_lock
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.bookkeeping import record_step
+from clusters.steps.measuring import measured
 from clusters.steps.result import StepResult
 from migration.errors import Transient
 from migration.models import RunningMigration, StepOutcome
@@ -80,14 +81,21 @@ def looking_task(name: str, *, retries: int = 2) -> TaskDecorator:
 
 
 async def perform(
-    run: RunningMigration, step: str, act: Callable[[OpenedCluster], Awaitable[StepResult]]
+    run: RunningMigration,
+    step: str,
+    act: Callable[[OpenedCluster], Awaitable[StepResult]],
+    *,
+    disruptive: bool = False,
 ) -> StepOutcome:
-    """Run a step while the lock is held, and leave its outcome in the journal. Raises LockLost before any change."""
+    """Run a step while the lock is held, and leave its outcome in the journal. Raises LockLost before any change.
+
+    The outage that workloads have during a disruptive step is measured, unless the step does so itself.
+    """
     logger = get_run_logger()
     async with open_cluster(run.cluster, logger.info) as opened:
         await renew_lock(opened.api, run.holder)
         started_at = datetime.now(UTC)
-        result = await act(opened)
+        result = await (measured(opened, lambda: act(opened)) if disruptive else act(opened))
         outcome = StepOutcome(
             step=step,
             status=result.status,

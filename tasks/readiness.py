@@ -5,34 +5,43 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from prefect.artifacts import acreate_markdown_artifact
 from prefect.logging import get_run_logger
 
-from clusters.steps.survey import survey_cluster
-from migration import readiness
+from clusters.survey import survey_cluster
 from migration.errors import PreflightFailed
-from migration.models import Finding, Frozen, MigrationRequest, Severity
+from migration.models import MigrationRequest, Severity
+from migration.readiness_report import ReadinessReport, readiness_report, readiness_to_markdown
 from tasks.policy import looking_task
 
 _LEVELS: Final = {Severity.BLOCKER: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
 
 
-class Readiness(Frozen):
-    """The answer of the readiness check: what was found, and whether there is anything to do at all."""
-
-    findings: tuple[Finding, ...]
-    nothing_to_do: str | None = None
-
-
 @looking_task("check readiness")
-async def check_readiness(request: MigrationRequest) -> Readiness:
-    """Return all findings. Raises PreflightFailed for blockers that were not accepted; changes nothing."""
+async def check_readiness(request: MigrationRequest) -> ReadinessReport:
+    """Return all findings and the plan. Raises PreflightFailed for blockers that were not accepted; changes nothing."""
+    report = await _examined(request)
+    if report.blockers:
+        raise PreflightFailed(str(request.cluster), report.blockers)
+    return report
+
+
+@looking_task("examine readiness")
+async def examine_readiness(request: MigrationRequest) -> ReadinessReport:
+    """Return all findings and the plan, blockers and all; changes nothing."""
+    return await _examined(request)
+
+
+async def _examined(request: MigrationRequest) -> ReadinessReport:
+    """Look at the cluster, tell what was found, and publish it."""
     logger = get_run_logger()
-    found = await survey_cluster(request, logger.info)
-    if reason := readiness.nothing_to_do(found, request):
-        return Readiness(findings=(), nothing_to_do=reason)
-    findings = readiness.findings(found, request)
-    for finding in findings:
+    report = readiness_report(await survey_cluster(request, logger.info), request)
+    for finding in report.findings:
         logger.log(_LEVELS[finding.severity], "%s: %s", finding.severity, finding)
-    if blockers := readiness.blockers(findings, request.accept):
-        raise PreflightFailed(str(request.cluster), blockers)
-    return Readiness(findings=findings)
+    logger.info("%s", report.verdict)
+    await acreate_markdown_artifact(
+        readiness_to_markdown(report),
+        key=f"readiness-{report.cluster.name}",
+        description=f"{report.cluster}: {report.verdict}",
+    )
+    return report

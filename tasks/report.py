@@ -9,8 +9,12 @@ from prefect.logging import get_run_logger
 
 from clusters.journal import read_migration
 from clusters.seed import open_cluster
-from migration.models import Finding, MigrationReport, MigrationRequest, RunningMigration
-from migration.report import merge_outages, to_markdown
+from clusters.steps.standing import look_where_it_stands
+from migration.facts import ClusterFacts
+from migration.journal import Migration
+from migration.models import Finding, MigrationReport, MigrationRequest, Runbook, RunningMigration
+from migration.report import failure_to_markdown, merge_outages, to_markdown
+from migration.standing import Standing, standing
 from tasks.policy import looking_task
 
 
@@ -23,11 +27,8 @@ async def report_migration(run: RunningMigration, findings: tuple[Finding, ...])
     report = MigrationReport(
         cluster=run.cluster,
         migration_id=migration.id,
-        outcome="migrated",
-        message=(
-            f"{cluster.name} ({cluster.human_readable_name}) was migrated "
-            f"from {migration.previous_cni} to {cluster.cni}."
-        ),
+        outcome="taken back" if migration.reverts else "migrated",
+        message=_message(cluster, migration),
         previous_cni=migration.previous_cni,
         current_cni=cluster.cni,
         proxy_mode=cluster.proxy_mode,
@@ -69,10 +70,39 @@ async def report_nothing_to_do(request: MigrationRequest, reason: str) -> Migrat
     return report
 
 
+@looking_task("report", retries=4)
+async def report_failure(run: RunningMigration, error: Exception) -> Standing:
+    """Publish where the cluster stands after a failed step and the ways forward from there, and return them."""
+    logger = get_run_logger()
+    facts = await look_where_it_stands(run.cluster, run.id, logger.info)
+    found = standing(facts, error)
+    logger.error("%s: %s", run.cluster.name, error)
+    for line in (f"state: {found.state}", f"resume: {found.resume}", f"revert: {found.revert}"):
+        logger.error("%s: %s", run.cluster.name, line)
+    await acreate_markdown_artifact(
+        failure_to_markdown(run.cluster, run.id, str(error), found, facts.migration.steps if facts.migration else ()),
+        key=f"migration-failure-{run.cluster.name}",
+        description=f"{run.cluster}: failed",
+    )
+    return found
+
+
+def _message(cluster: ClusterFacts, migration: Migration) -> str:
+    name = f"{cluster.name} ({cluster.human_readable_name})"
+    before, now, mode = str(migration.previous), str(cluster.network), cluster.proxy_mode
+    if not migration.changes_proxy_mode:
+        before, now = str(migration.previous_cni), str(cluster.cni)
+    if migration.reverts:
+        return f"Migration {migration.reverts} of {name} was taken back: from {before} to {now}."
+    if migration.kind is Runbook.CHANGE_PROXY_MODE:
+        return f"The kube-proxy mode of {name} was changed from {migration.previous_proxy_mode} to {mode}."
+    return f"{name} was migrated from {before} to {now}."
+
+
 async def _publish(report: MigrationReport) -> None:
     get_run_logger().info("%s", report.message)
     # A look that found nothing to do must not take the place of the report on the migration.
-    kind = "report" if report.outcome == "migrated" else "check"
+    kind = "check" if report.outcome == "nothing to do" else "report"
     await acreate_markdown_artifact(
         to_markdown(report),
         key=f"migration-{kind}-{report.cluster.name}",

@@ -21,6 +21,8 @@ from migration.restart import is_bare
 T = TypeVar("T")
 
 BACKUP = "bare-pods"
+# Calico's CNI plugin notes the sandbox's addresses on the pod (docs/platform.md 5.2); the next sandbox has others.
+CALICO_MARKS = "cni.projectcalico.org/"
 # The token volume that the API server adds to every pod; it adds a new one.
 TOKEN_VOLUME_PREFIX = "kube-api-access-"  # noqa: S105 - a volume's name
 
@@ -130,6 +132,9 @@ async def _make(opened: OpenedCluster, migration_id: str, key: str, backup: Mapp
 def _recreatable(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return a pod's manifest as somebody would have written it: free to be scheduled, without what admission added."""
     body = portable(found, api_version="v1", kind="Pod")
+    annotations = body["metadata"].pop("annotations", None) or {}
+    kept = {key: value for key, value in annotations.items() if not key.startswith(CALICO_MARKS)}
+    body["metadata"] |= {"annotations": kept} if kept else {}
     spec = {key: value for key, value in body["spec"].items() if key not in ("nodeName", "ephemeralContainers")}
     if spec.get("volumes"):
         spec["volumes"] = [item for item in spec["volumes"] if not item["name"].startswith(TOKEN_VOLUME_PREFIX)]

@@ -6,58 +6,89 @@ import secrets
 from datetime import UTC, datetime
 
 from clusters.journal import change_journal, change_migration, read_journal, read_migration
-from clusters.seed import UNSAFE_CNI_MIGRATION, OpenedCluster
+from clusters.seed import OpenedCluster
 from clusters.steps.result import StepResult, already, changed
 from migration.errors import OperatorActionNeeded
 from migration.facts import ClusterFacts
-from migration.journal import Journal, Migration
-from migration.models import CniType, MigrationRequest, StepOutcome
-from migration.readiness import NOT_ON_CANAL
+from migration.journal import Journal, Migration, Platform
+from migration.models import MigrationRequest, StepOutcome
+from migration.patches import UNSAFE_CNI_MIGRATION
+from migration.readiness import NOT_ON_START
+from migration.targets import START, desired_network, is_same_migration, why_nothing_to_do
 from migration.versions import DEFAULT_TUNNEL_PORT
+
+CARRIED_OVER = ("baseline", "bare-pods")
+"""Backups of an unfinished migration that its reversal needs as well: what was before is what was before both."""
 
 
 async def begin_migration(opened: OpenedCluster, request: MigrationRequest) -> Migration | None:
-    """Return the cluster's open migration to the desired CNI, begun now unless an earlier run did.
+    """Return the cluster's open migration to where the request leads, begun now unless an earlier run did.
 
     None if another run has finished it since this one looked. Raises OperatorActionNeeded if another migration is open,
     or if the cluster is no longer what the readiness check saw: this is asked again under the lock.
     """
     cluster, journal = await opened.seed.cluster(opened.ref.name), await read_journal(opened.api)
-    if journal.open_migration() is None:
-        last = journal.last_finished()
-        if last is not None and cluster.cni == request.desired_cni == last.desired_cni:
-            return None
-        _require_canal(cluster, request)
-    fresh = Migration(
-        id=f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}",
-        started_at=datetime.now(UTC),
-        started_by=request.requested_by,
-        previous_cni=cluster.cni,
-        desired_cni=request.desired_cni,
-        previous_proxy_mode=cluster.proxy_mode,
-        label_was_there=UNSAFE_CNI_MIGRATION in cluster.labels,
-        tunnel_port=request.tunnel_port or DEFAULT_TUNNEL_PORT,
-    )
+    if why_nothing_to_do(request, cluster, journal):
+        return None
+    unfinished = journal.open_migration()
+    if unfinished is None or unfinished.id == request.reverts:
+        _require_start(cluster, request)
+    platform: Platform = "addons" if await opened.seed.offered_cilium_versions() is None else "applications"
 
     def add(found: Journal) -> Journal:
-        return found if found.open_migration() else found.with_migration(fresh)
+        before = found.open_migration()
+        if before is not None and before.id != request.reverts:
+            return found
+        fresh = _fresh(request, cluster, found, platform=platform)
+        reverted = found.find(request.reverts)
+        return (found if reverted is None else _closed_by(found, reverted, fresh)).with_migration(fresh)
 
     migration = (await change_journal(opened.api, add)).open_migration()
     if migration is None:
         raise OperatorActionNeeded(
             f"the journal of {opened.ref} closed while it was opened: another run ended it. Start again"
         )
-    if migration.desired_cni != request.desired_cni:
+    if not is_same_migration(request, migration):
         raise OperatorActionNeeded(
-            f"migration {migration.id} of {opened.ref} to {migration.desired_cni} is unfinished: "
-            "finish it first, with that version"
+            f"migration {migration.id} of {opened.ref} ({migration.kind} to {migration.target}) is unfinished: "
+            "finish it first, with the same parameters, or take it back with the flow revert-migration"
         )
     return migration
 
 
-def _require_canal(cluster: ClusterFacts, request: MigrationRequest) -> None:
-    accepted = cluster.cni == request.desired_cni and NOT_ON_CANAL in request.accept
-    if cluster.cni.type is not CniType.CANAL and not accepted:
+def _fresh(request: MigrationRequest, cluster: ClusterFacts, journal: Journal, *, platform: Platform) -> Migration:
+    now, desired = datetime.now(UTC), desired_network(request, cluster, journal)
+    reverted = journal.find(request.reverts)
+    unfinished = reverted if reverted is not None and reverted.is_open else None
+    fresh = Migration(
+        id=f"{now:%Y%m%d%H%M%S}-{secrets.token_hex(3)}",
+        kind=request.runbook,
+        started_at=now,
+        started_by=request.requested_by,
+        previous_cni=cluster.cni,
+        desired_cni=desired.cni,
+        previous_proxy_mode=cluster.proxy_mode,
+        desired_proxy_mode=desired.proxy_mode,
+        label_was_there=UNSAFE_CNI_MIGRATION in cluster.labels if unfinished is None else unfinished.label_was_there,
+        tunnel_port=request.tunnel_port or (reverted.tunnel_port if reverted else DEFAULT_TUNNEL_PORT),
+        platform=platform,
+        reverts=request.reverts,
+    )
+    if unfinished is None:
+        return fresh
+    carried = tuple(backup for backup in unfinished.backups if backup.name in CARRIED_OVER)
+    return fresh.model_copy(update={"backups": carried, "bare_pods": unfinished.bare_pods})
+
+
+def _closed_by(journal: Journal, reverted: Migration, fresh: Migration) -> Journal:
+    finished_at = reverted.finished_at or fresh.started_at
+    return journal.with_migration(reverted.model_copy(update={"finished_at": finished_at, "reverted_by": fresh.id}))
+
+
+def _require_start(cluster: ClusterFacts, request: MigrationRequest) -> None:
+    start = START.get(request.runbook)
+    accepted = cluster.cni == request.desired_cni and NOT_ON_START.get(request.runbook) in request.accept
+    if start is not None and cluster.cni.type is not start and not accepted and not request.reverts:
         raise OperatorActionNeeded(
             f"Cluster {cluster.name} runs {cluster.cni} by now: another run or a person changed it while this run "
             "waited. Nothing was changed by this run"

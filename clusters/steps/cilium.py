@@ -1,4 +1,4 @@
-"""Bringing Cilium in: the switch of the Cluster, the wait for its installation, the proof that it manages every pod."""
+"""Bringing Cilium in: away with what would keep it out, the wait for its installation, the proof of every pod."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ from clusters.seed import OpenedCluster
 from clusters.steps.result import StepResult, already, changed, confirmed
 from clusters.watching import Live, watching, with_faults
 from migration.cilium import CiliumFacts, has_given_up, waits_for
-from migration.journal import Migration
+from migration.journal import Platform
 from migration.models import CniType, Pod, RestartOptions
-from migration.restart import plan_restart, unmanaged_pods
-from migration.versions import initial_helm_values
+from migration.restart import Endpoints, plan_restart, pods_to_move
 
 NAMESPACE: Final = "kube-system"
 APPLICATION: Final = "cilium"
 # KKP 2.31, pkg/applications/providers/template/helm.go: <namespace>-<name> of the ApplicationInstallation.
 RELEASE: Final = "kube-system-cilium"
+# Charts since 1.12 label the pods of all their workloads so; the addon's agents had their own label only.
+_POD_LABELS: Final[dict[Platform, str]] = {
+    "applications": "app.kubernetes.io/part-of=cilium",
+    "addons": "k8s-app=cilium",
+}
 # KKP's own interval, and one that differs by nothing that matters: KKP sets its own again within minutes.
 INTERVALS: Final = ("1h0m0s", "1h0m1s")
 
@@ -43,61 +47,52 @@ async def remove_stale_cilium(opened: OpenedCluster, *, deadline: timedelta) -> 
     cluster = await opened.seed.cluster(opened.ref.name)
     if cluster.cni.type is CniType.CILIUM:
         return already("the cluster was switched to Cilium before")
+    was_there = await remove_application(opened, deadline=deadline)
+    releases = await remove_releases(opened)
+    if not was_there and not releases:
+        return already("there was none")
+    return changed(f"ApplicationInstallation {'removed' if was_there else 'absent'}, {releases} Helm releases removed")
+
+
+async def remove_application(opened: OpenedCluster, *, deadline: timedelta) -> bool:
+    """Leave no ApplicationInstallation of Cilium; tells whether there was one. KKP has Helm uninstall it."""
     found = await opened.api.find(APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE)
-    if found is not None:
-        await opened.api.delete(
-            APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE, uid=found["metadata"]["uid"]
-        )
-    applications = Live(
-        opened.api,
-        APPLICATION_INSTALLATIONS,
-        lambda item: item["metadata"]["name"],
-        namespace=NAMESPACE,
-        fields=f"metadata.name={APPLICATION}",
-    )
+    if found is None:
+        return False
+    await opened.api.delete(APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE, uid=found["metadata"]["uid"])
+    applications = _one(opened.api, APPLICATION_INSTALLATIONS, APPLICATION, lambda item: item["metadata"]["uid"])
+
+    def uninstalling() -> str | None:
+        is_there = found["metadata"]["uid"] in applications.values()
+        return "KKP to uninstall the ApplicationInstallation kube-system/cilium" if is_there else None
+
     async with watching(applications) as view:
         await view.until(
-            lambda: (
-                "KKP to uninstall the stale ApplicationInstallation kube-system/cilium"
-                if applications.objects
-                else None
-            ),
-            what="the ApplicationInstallation of an earlier migration to go",
+            uninstalling,
+            what="the ApplicationInstallation kube-system/cilium to go",
             deadline=deadline,
             tell=opened.tell,
             advice="A paused cluster or one without nodes keeps it: look at its finalizer and at the cluster's state.",
         )
+    return True
+
+
+async def remove_releases(opened: OpenedCluster) -> int:
+    """Leave no record of Helm's about Cilium; returns how many there were."""
     releases = await opened.api.list(SECRETS, namespace=NAMESPACE, labels=f"owner=helm,name={RELEASE}")
     for release in releases:
         await opened.api.delete(
             SECRETS, release["metadata"]["name"], namespace=NAMESPACE, uid=release["metadata"]["uid"]
         )
-    if found is None and not releases:
-        return already("there was none")
-    return changed(f"ApplicationInstallation {'removed' if found else 'absent'}, {len(releases)} Helm releases removed")
+    return len(releases)
 
 
-async def allow_cni_migration(opened: OpenedCluster) -> StepResult:
-    """Leave the Cluster labelled so that KKP's webhook lets its CNI be changed."""
-    if await opened.seed.label(opened.ref.name, present=True):
-        return changed("label unsafe-cni-migration added")
-    return already("label unsafe-cni-migration was there")
-
-
-async def switch_cni(opened: OpenedCluster, migration: Migration) -> StepResult:
-    """Leave the Cluster's spec on the desired CNI, with a tunnel port that does not clash with flannel's."""
-    values = initial_helm_values(await opened.seed.cilium_defaults(), migration.tunnel_port)
-    if await opened.seed.switch_cni(
-        opened.ref.name, expected=migration.previous_cni, desired=migration.desired_cni, helm_values=values
-    ):
-        return changed(f"{migration.previous_cni} -> {migration.desired_cni}, tunnel port {migration.tunnel_port}")
-    return already(f"the Cluster said {migration.desired_cni}")
-
-
-async def wait_for_cilium(opened: OpenedCluster, *, version: str, deadline: timedelta) -> StepResult:
+async def wait_for_cilium(
+    opened: OpenedCluster, *, version: str, deadline: timedelta, platform: Platform = "applications"
+) -> StepResult:
     """Return once Cilium serves every node. Raises PlatformFailed with KKP's words when Helm gave up."""
     await _start_anew(opened, version)
-    waiting = _CiliumWatch(opened, version)
+    waiting = _CiliumWatch(opened, version, platform)
     async with watching(*waiting.lives) as view:
         await view.until(
             waiting.missing,
@@ -127,20 +122,22 @@ async def _start_anew(opened: OpenedCluster, version: str) -> None:
 class _CiliumWatch:
     """The watches behind `wait_for_cilium`, as one set of facts."""
 
-    def __init__(self, opened: OpenedCluster, version: str) -> None:
-        self._version = version
+    def __init__(self, opened: OpenedCluster, version: str, platform: Platform) -> None:
+        self._version, self._is_addon = version, platform == "addons"
         api = opened.api
         self.cluster = opened.seed.live_cluster(opened.ref.name)
         self.applications = _one(api, APPLICATION_INSTALLATIONS, APPLICATION, narrowing.application)
         self.agents = _one(api, DAEMON_SETS, "cilium", narrowing.rollout)
+        self.images = _one(api, DAEMON_SETS, "cilium", narrowing.image_tag)
         self.operator = _one(api, DEPLOYMENTS, "cilium-operator", narrowing.rollout)
         self.nodes = Live(api, NODES, narrowing.node)
         self.cilium_nodes = Live(api, CILIUM_NODES, lambda item: item["metadata"]["name"])
-        self.pods = Live(api, PODS, narrowing.crash, namespace=NAMESPACE, labels="app.kubernetes.io/part-of=cilium")
+        self.pods = Live(api, PODS, narrowing.crash, namespace=NAMESPACE, labels=_POD_LABELS[platform])
         self.lives: tuple[Live[Any], ...] = (
             self.cluster,
             self.applications,
             self.agents,
+            self.images,
             self.operator,
             self.nodes,
             self.cilium_nodes,
@@ -162,13 +159,15 @@ class _CiliumWatch:
             nodes=frozenset(node.name for node in self.nodes.values() if not node.deleting),
             cilium_nodes=frozenset(self.cilium_nodes.values()),
             crashing=tuple(sorted(reason for reason in self.pods.values() if reason)),
+            is_addon=self._is_addon,
+            running_version=self.images.get("cilium", namespace=NAMESPACE) or "",
         )
 
 
 async def verify_pods_on_cilium(opened: OpenedCluster, options: RestartOptions, *, deadline: timedelta) -> StepResult:
     """Return once Cilium has an endpoint for each pod of the pod network, matched by namespace, name and address."""
     pods = Live(opened.api, PODS, narrowing.pod)
-    endpoints = Live(opened.api, CILIUM_ENDPOINTS, narrowing.endpoint_addresses)
+    endpoints = Live(opened.api, CILIUM_ENDPOINTS, narrowing.endpoint)
 
     def missing() -> str | None:
         left = _to_move(pods.values(), endpoints.objects, options)
@@ -188,10 +187,10 @@ async def verify_pods_on_cilium(opened: OpenedCluster, options: RestartOptions, 
     return confirmed(f"{len(endpoints.objects)} pods have their CiliumEndpoint")
 
 
-def _to_move(pods: tuple[Pod, ...], endpoints: dict[str, frozenset[str]], options: RestartOptions) -> tuple[Pod, ...]:
-    plan = plan_restart(pods, endpoints, options)
+def _to_move(pods: tuple[Pod, ...], endpoints: Endpoints, options: RestartOptions) -> tuple[Pod, ...]:
+    plan = plan_restart(pods, endpoints, options, target=CniType.CILIUM)
     left_alone = {skipped.pod.uid for skipped in plan.skipped}
-    return tuple(pod for pod in unmanaged_pods(pods, endpoints) if pod.uid not in left_alone)
+    return tuple(pod for pod in pods_to_move(pods, endpoints, target=CniType.CILIUM) if pod.uid not in left_alone)
 
 
 def _one(api: KubeApi, kind: Any, name: str, narrow: Any) -> Live[Any]:

@@ -16,17 +16,20 @@ from clusters.journal import change_migration, read_migration
 from clusters.kinds import MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
 from clusters.seed import OpenedCluster
 from clusters.steps.bare_pods import remember_all_bare_pods, restore_bare_pods
+from clusters.steps.cilium_removal import CNI_UNINSTALL
+from clusters.steps.marks import record_marks
 from clusters.steps.measuring import measuring_outage
-from clusters.steps.result import StepResult, already
-from clusters.steps.survey import list_machine_deployments, list_pods
+from clusters.steps.result import StepResult, already, changed
+from clusters.steps.survey import list_machine_deployments, list_nodes, list_pods
 from clusters.watching import Live, watching, with_faults
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.facts import MachineDeploymentFacts
 from migration.journal import Migration
 from migration.models import StepStatus
+from migration.patches import FORCE_RESTART, restart_patch
 
-# KKP 2.31, sdk ForceRestartAnnotation: in the template it makes machine-controller roll every machine.
-FORCE_RESTART: Final = "forceRestart"
+CLOSED_NODES: Final = "closed-nodes"
+"""Mark that holds the uids of the nodes that were there when old nodes were closed to new pods."""
 RESTORE_DEADLINE: Final = timedelta(minutes=10)
 
 
@@ -43,6 +46,25 @@ async def rotatable_machine_deployments(opened: OpenedCluster) -> tuple[str, ...
     """Return `namespace/name` of the MachineDeployments that have machines."""
     found = await list_machine_deployments(opened.api)
     return tuple(f"{deployment.namespace}/{deployment.name}" for deployment in found if deployment.replicas)
+
+
+async def close_old_nodes(opened: OpenedCluster, migration: Migration) -> StepResult:
+    """Leave nodes cordoned on which new pods would get a CNI that is gone, so that drained pods go to new ones.
+
+    Only those that a MachineDeployment owns, which goes on to replace them (docs/platform.md 5.2).
+    """
+    if migration.marks.get(CNI_UNINSTALL) != "false":
+        return already("new pods can start on every node")
+    nodes = [node for node in await list_nodes(opened.api) if node.owned_by_machine and not node.deleting]
+    # Remembered first: a repeat must not close the new ones.
+    mark = {CLOSED_NODES: " ".join(node.uid for node in nodes)}
+    old = (await record_marks(opened, migration.id, mark)).marks[CLOSED_NODES].split()
+    closed = 0
+    for node in nodes:
+        if node.uid in old and not node.cordoned:
+            await opened.api.patch(NODES, node.name, {"spec": {"unschedulable": True}})
+            closed += 1
+    return changed(f"{closed} nodes cordoned: they are replaced next") if closed else already("all are cordoned")
 
 
 async def rotate_machine_deployment(
@@ -140,8 +162,7 @@ async def _force_restart(opened: OpenedCluster, migration: Migration, deployment
     current = str(((template.get("metadata") or {}).get("annotations") or {}).get(FORCE_RESTART, ""))
     if current.isdecimal() and int(current) >= int(value):
         return False  # set before, or by somebody since: either way all recorded machines go
-    patch = {"spec": {"template": {"metadata": {"annotations": {FORCE_RESTART: value}}}}}
-    await opened.api.patch(MACHINE_DEPLOYMENTS, metadata["name"], patch, namespace=metadata["namespace"])
+    await opened.api.patch(MACHINE_DEPLOYMENTS, metadata["name"], restart_patch(value), namespace=metadata["namespace"])
     return True
 
 

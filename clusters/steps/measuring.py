@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from clusters.watching import COALESCE_SECONDS, Live, View
+from clusters import narrowing
+from clusters.kinds import PODS
+from clusters.seed import OpenedCluster
+from clusters.steps.probe_pods import PROBES_NAMESPACE
+from clusters.steps.result import StepResult
+from clusters.watching import COALESCE_SECONDS, Live, View, watching
 from migration.models import Pod
 from migration.outage import OutageMeter
-from migration.restart import CANAL_WORKLOADS, is_bare, needs_network
-
-# They come with Cilium: nobody used them before.
-HUBBLE_WORKLOADS = (("k8s-app", "hubble-relay"), ("k8s-app", "hubble-ui"))
+from migration.restart import CANAL_WORKLOADS, HUBBLE_WORKLOADS, is_bare, needs_network
 
 
 def ready_by_workload(pods: Iterable[Pod]) -> dict[str, int]:
@@ -41,6 +44,16 @@ async def measuring_outage(view: View, pods: Live[Pod]) -> AsyncIterator[OutageM
         meter.observe(time.monotonic(), ready_by_workload(pods.values()))
 
 
+async def measured(opened: OpenedCluster, act: Callable[[], Awaitable[StepResult]]) -> StepResult:
+    """Do what may disrupt the cluster, and return its result with the outage that workloads had meanwhile."""
+    pods = Live(opened.api, PODS, narrowing.pod)
+    async with watching(pods) as view:
+        await view.listed()
+        async with measuring_outage(view, pods) as meter:
+            result = await act()
+    return replace(result, outage=meter.outages(), outage_seconds=meter.seconds())
+
+
 async def _observe(view: View, pods: Live[Pod], meter: OutageMeter) -> None:
     while True:
         await view.changed()
@@ -52,5 +65,5 @@ def _is_lasting(pod: Pod) -> bool:
     if pod.owner is not None and pod.owner.kind == "Job":
         return False
     if pod.namespace != "kube-system":
-        return True
+        return pod.namespace != PROBES_NAMESPACE
     return not any(pod.has_label(*label) for label in (*CANAL_WORKLOADS, *HUBBLE_WORKLOADS))

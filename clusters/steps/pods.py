@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -29,8 +29,9 @@ from migration.errors import (
     Throttled,
     Transient,
 )
-from migration.models import Finding, Pod, RestartOptions, RestartStrategy, Severity, StepStatus
-from migration.restart import RestartPlan, Wave, is_bare, plan_restart
+from migration.facts import EndpointFacts
+from migration.models import CniType, Finding, Pod, RestartOptions, RestartStrategy, Severity, StepStatus
+from migration.restart import Endpoints, RestartPlan, Wave, is_bare, plan_restart
 
 PASSES: Final = 3
 """Pods may be born onto the old CNI while others are restarted; after this many rounds the verification decides."""
@@ -47,18 +48,21 @@ RESTORE_PATIENCE: Final = timedelta(minutes=1)
 EVICTION_PAUSE_SECONDS: Final = 5.0
 EVICTIONS_ASKED_PER_SECOND: Final = 20.0
 CONFLICT_TRIES: Final = 4
+OLD: Final = {CniType.CILIUM: CniType.CANAL, CniType.CANAL: CniType.CILIUM}
 
 
 async def restart_pods(
-    opened: OpenedCluster, migration_id: str, options: RestartOptions, *, deadline: timedelta
+    opened: OpenedCluster, migration_id: str, options: RestartOptions, *, target: CniType, deadline: timedelta
 ) -> StepResult:
-    """Leave every pod of the pod network restarted onto the new CNI, apart from those the options spare."""
+    """Leave every pod of the pod network restarted onto the target CNI, apart from those the options spare."""
     pods = Live(opened.api, PODS, narrowing.pod)
-    endpoints = Live(opened.api, CILIUM_ENDPOINTS, narrowing.endpoint_addresses)
+    endpoints = Live(opened.api, CILIUM_ENDPOINTS, narrowing.endpoint)
     async with watching(pods, endpoints) as view:
         await view.listed()
         ends = time.monotonic() + deadline.total_seconds()
-        restart = _Restart(opened, migration_id, options, view=view, pods=pods, endpoints=endpoints, ends=ends)
+        restart = _Restart(
+            opened, migration_id, options, target=target, view=view, pods=pods, endpoints=endpoints, ends=ends
+        )
         async with measuring_outage(view, pods) as meter:
             await restart.run()
     return StepResult(
@@ -80,12 +84,14 @@ class _Restart:
         migration_id: str,
         options: RestartOptions,
         *,
+        target: CniType,
         view: View,
         pods: Live[Pod],
-        endpoints: Live[frozenset[str]],
+        endpoints: Live[EndpointFacts],
         ends: float,
     ) -> None:
         self._opened, self._migration_id, self._options = opened, migration_id, options
+        self._target = target
         self._view, self._pods, self._endpoints, self._ends = view, pods, endpoints, ends
         self._slots = asyncio.Semaphore(options.concurrency)
         self._expected = ready_by_workload(pods.values())
@@ -137,7 +143,7 @@ class _Restart:
         def settling() -> str | None:
             nonlocal chosen, since, judged
             judged = self._fresh()
-            plan = plan_restart(judged, self._endpoints.objects, self._options)
+            plan = plan_restart(judged, self._endpoints.objects, self._options, target=self._target)
             found = frozenset(pod.uid for wave in plan.waves for pod in wave.pods)
             if found != chosen:
                 chosen, since = found, time.monotonic()
@@ -155,16 +161,14 @@ class _Restart:
         )
         return judged
 
-    def _plan(
-        self, pods: Iterable[Pod], endpoints: Mapping[str, frozenset[str]], backends: frozenset[str]
-    ) -> RestartPlan:
-        plan = plan_restart(pods, endpoints, self._options, webhook_backends=backends)
+    def _plan(self, pods: Iterable[Pod], endpoints: Endpoints, backends: frozenset[str]) -> RestartPlan:
+        plan = plan_restart(pods, endpoints, self._options, target=self._target, webhook_backends=backends)
         for skipped in plan.skipped:
             self._find(
                 "pod-skipped",
                 skipped.pod,
                 f"left on the old CNI: {skipped.reason}",
-                "Restart it before Canal is removed.",
+                f"Restart it: on {OLD[self._target]} it loses its network.",
             )
         return plan
 

@@ -37,3 +37,8 @@ def recorded(summary: str) -> StepResult:
 def confirmed(summary: str) -> StepResult:
     """The step looked, and found what it should."""
     return StepResult(StepStatus.CONFIRMED, summary)
+
+
+def skipped(summary: str) -> StepResult:
+    """The step left something as it is, for a reason."""
+    return StepResult(StepStatus.SKIPPED, summary)

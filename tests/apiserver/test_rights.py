@@ -11,7 +11,7 @@ import yaml
 
 from clusters.access import denied, in_user_cluster, on_seed
 from clusters.api import KubeApi, open_api
-from migration.models import ClusterRef, MigrationRequest, RestartOptions, RestartStrategy
+from migration.models import ClusterRef, Cni, CniType, MigrationRequest, RestartOptions, RestartStrategy
 from tests.control_plane import ControlPlane
 from tests.rbac import atoms_of_rule
 from tests.rights import account_token, apply, seed_manifests, set_rules, user_cluster_manifests, without
@@ -22,7 +22,7 @@ WANTED = {
     "user cluster": in_user_cluster(
         MigrationRequest(
             cluster=ClusterRef(seed="seed", name=NAME),
-            cilium_version="1.19.4",
+            desired_cni=Cni(type=CniType.CILIUM, version="1.19.4"),
             remove_crds=True,
             pods=RestartOptions(strategy=RestartStrategy.EVICT),
         )

@@ -17,7 +17,10 @@ from clusters.api import WATCH_SECONDS
 from clusters.kinds import PODS
 from clusters.steps.cilium import wait_for_cilium
 from clusters.steps.survey import list_pods
+from clusters.survey import survey_cluster
 from clusters.watching import Live, watching
+from migration.models import ClusterRef, Cni, CniType, MigrationRequest
+from migration.readiness_report import readiness_report
 from tests.bench.measured import Measured
 from tests.bench.migrating import bring_cilium_in, connected, opened
 from tests.running_lab import ROOT, RunningLab, lab_process
@@ -37,6 +40,7 @@ SETTLING_SECONDS = 3.0
 IDLE_SECONDS = 65.0
 ABSENT_VERSION = "1.99.0"
 """A Cilium that never comes: waiting for it watches everything that the wait of a migration does."""
+MOST_SECONDS_TO_SURVEY = 15.0
 CHANGES = 20
 MOST_SECONDS_TO_NOTICE = 0.5
 NOTICE_DEADLINE = timedelta(seconds=10)
@@ -51,11 +55,29 @@ def measure(directory: Path) -> list[Measured]:
 
 
 async def _measure(lab: RunningLab) -> list[Measured]:
+    with connected(lab):
+        surveyed = await surveying(lab)
     async with opened(lab) as cluster:
         await bring_cilium_in(cluster)
         memory = await asyncio.to_thread(selection_memory, lab)
         noticed = await noticing(cluster)
-        return [memory, await idling(lab, cluster), noticed]
+        return [surveyed, memory, await idling(lab, cluster), noticed]
+
+
+async def surveying(lab: RunningLab) -> Measured:
+    """Return how long the readiness check looks at the cluster and thinks about it."""
+    cilium = Cni(type=CniType.CILIUM, version="1.19.4")
+    request = MigrationRequest(cluster=ClusterRef(seed="lab", name=lab.cluster_name()), desired_cni=cilium)
+    began = time.monotonic()
+    report = readiness_report(await survey_cluster(request, lambda _: None), request)
+    return Measured(
+        what=f"the readiness check of a cluster of {POD_COUNT} pods",
+        value=time.monotonic() - began,
+        limit=MOST_SECONDS_TO_SURVEY,
+        unit="s",
+        keeps="at most",
+        how=f"{len(report.findings)} findings, {report.plan.restarts if report.plan else 0} pods in the plan",
+    )
 
 
 def selection_memory(lab: RunningLab) -> Measured:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from clusters.connections import ENVIRONMENT_VARIABLE
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.bookkeeping import begin_migration
-from clusters.steps.cilium import allow_cni_migration, switch_cni, wait_for_cilium
-from migration.models import ClusterRef, MigrationRequest
+from clusters.steps.cilium import wait_for_cilium
+from clusters.steps.switching import allow_cni_migration, switch_cni
+from migration.models import ClusterRef, Cni, CniType, MigrationRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -53,7 +54,9 @@ async def opened(lab: RunningLab, index: int = 0) -> AsyncIterator[OpenedCluster
 
 async def bring_cilium_in(cluster: OpenedCluster) -> str:
     """Do the steps of the runbook up to Cilium serving every node; returns the id of the migration."""
-    request = MigrationRequest(cluster=cluster.ref, cilium_version=CILIUM_VERSION, requested_by="bench")
+    request = MigrationRequest(
+        cluster=cluster.ref, desired_cni=Cni(type=CniType.CILIUM, version=CILIUM_VERSION), requested_by="bench"
+    )
     migration = await begin_migration(cluster, request)
     assert migration is not None, f"{cluster.ref} was migrated before"
     await allow_cni_migration(cluster)

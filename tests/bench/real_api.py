@@ -21,7 +21,7 @@ from clusters.kinds import PODS
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.pods import restart_pods
 from clusters.steps.survey import list_pods
-from migration.models import ClusterRef, JobChoice, Pod, RestartOptions
+from migration.models import ClusterRef, CniType, JobChoice, Pod, RestartOptions
 from migration.restart import needs_network
 from tests.bench.measured import Measured
 from tests.bench.migrating import bring_cilium_in, connections
@@ -85,7 +85,7 @@ async def by_the_step(kkp: RealKkp) -> tuple[Restarted, float]:
         migration_id = await bring_cilium_in(cluster)
         before = len(deletions(kkp))
         began = time.monotonic()
-        await restart_pods(cluster, migration_id, OPTIONS, deadline=DEADLINE)
+        await restart_pods(cluster, migration_id, OPTIONS, target=CniType.CILIUM, deadline=DEADLINE)
         whole = time.monotonic() - began
         await settled(cluster)
     return told("step", kkp, deletions(kkp)[before:]), whole

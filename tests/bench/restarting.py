@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from clusters.steps.pods import restart_pods
-from migration.models import RestartOptions
+from migration.models import CniType, RestartOptions
 from tests.bench.measured import Measured
 from tests.bench.migrating import bring_cilium_in, opened
 from tests.running_lab import Kubectl, RunningLab, lab_process
@@ -78,7 +78,7 @@ async def by_the_step(lab: RunningLab, index: int) -> Restarted:
         migration_id = await bring_cilium_in(cluster)
         before = deletions(lab, index)
         began = time.monotonic()
-        result = await restart_pods(cluster, migration_id, RestartOptions(), deadline=DEADLINE)
+        result = await restart_pods(cluster, migration_id, RestartOptions(), target=CniType.CILIUM, deadline=DEADLINE)
         seconds = time.monotonic() - began
     restarted = Restarted(deletions(lab, index) - before, seconds)
     sys.stderr.write(f"  step: {restarted}\n")

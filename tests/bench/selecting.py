@@ -16,7 +16,7 @@ from clusters.kinds import CILIUM_ENDPOINTS, PODS
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.survey import list_cilium_endpoints, list_pods
 from clusters.watching import Live, watching
-from migration.models import ClusterRef, RestartOptions
+from migration.models import ClusterRef, CniType, RestartOptions
 from migration.restart import plan_restart
 
 MEGABYTE = 1_000_000
@@ -34,16 +34,16 @@ async def select(name: str) -> dict[str, float]:
 async def selected_by_listing(opened: OpenedCluster) -> int:
     """Select as the readiness check reads a cluster."""
     pods, endpoints = await list_pods(opened.api), await list_cilium_endpoints(opened.api)
-    return plan_restart(pods, endpoints, RestartOptions()).count
+    return plan_restart(pods, endpoints, RestartOptions(), target=CniType.CILIUM).count
 
 
 async def selected_by_watching(opened: OpenedCluster) -> int:
     """Select as the restart does, which goes on watching."""
     pods = Live(opened.api, PODS, narrowing.pod)
-    endpoints = Live(opened.api, CILIUM_ENDPOINTS, narrowing.endpoint_addresses)
+    endpoints = Live(opened.api, CILIUM_ENDPOINTS, narrowing.endpoint)
     async with watching(pods, endpoints) as view:
         await view.listed()
-        return plan_restart(pods.values(), endpoints.objects, RestartOptions()).count
+        return plan_restart(pods.values(), endpoints.objects, RestartOptions(), target=CniType.CILIUM).count
 
 
 def resident_bytes() -> int:

@@ -18,10 +18,10 @@ from clusters.api import KubeApi
 from clusters.connections import ENVIRONMENT_VARIABLE
 from clusters.kinds import PODS
 from clusters.seed import OpenedCluster, open_cluster
-from clusters.steps import bookkeeping, canal_backup, cilium, verification
+from clusters.steps import bookkeeping, cilium, cni_backup, switching, verification
 from clusters.steps.survey import list_pods
 from migration.journal import Migration
-from migration.models import ClusterRef, MigrationRequest, Pod
+from migration.models import ClusterRef, Cni, CniType, MigrationRequest, Pod
 from tests.running_lab import RunningLab, lab_process
 
 CLUSTERS = 40
@@ -44,7 +44,9 @@ class LabCluster:
 
     @property
     def request(self) -> MigrationRequest:
-        return MigrationRequest(cluster=self.ref, cilium_version=VERSION, requested_by="a test")
+        return MigrationRequest(
+            cluster=self.ref, desired_cni=Cni(type=CniType.CILIUM, version=VERSION), requested_by="a test"
+        )
 
     @property
     def kubeconfig(self) -> Path:
@@ -181,15 +183,15 @@ async def migration(cluster: LabCluster, opened: OpenedCluster) -> Migration:
     begun = await bookkeeping.begin_migration(opened, cluster.request)
     assert begun is not None
     await verification.record_baseline(opened, begun.id)
-    await canal_backup.back_up_canal(opened, begun.id)
+    await cni_backup.back_up(opened, begun.id)
     return begun
 
 
 @pytest.fixture
 async def beside(opened: OpenedCluster, migration: Migration) -> Migration:
     """An open migration whose Cilium runs beside Canal."""
-    await cilium.allow_cni_migration(opened)
-    await cilium.switch_cni(opened, migration)
+    await switching.allow_cni_migration(opened)
+    await switching.switch_cni(opened, migration)
     await cilium.wait_for_cilium(opened, version=VERSION, deadline=SOON)
     return migration
 

@@ -23,9 +23,14 @@ async def kill_at(cluster: LabCluster, step: Coroutine[Any, Any, Any], trouble: 
     """Run a step until a request of it meets this trouble, and end it there."""
     cluster.fault(trouble, **where)
     running = asyncio.create_task(step)
-    await becomes(lambda: not cluster.lab.remote.faults(), during=running)
+    await becomes(lambda: not _troubled(cluster), during=running)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+def _troubled(cluster: LabCluster) -> list[Any]:
+    """Return the trouble that requests have still to meet."""
+    return [fault for fault in cluster.lab.remote.faults() if fault["kind"] == "request"]
 
 
 @dataclass

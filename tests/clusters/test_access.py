@@ -13,21 +13,35 @@ import yaml
 
 from clusters import access
 from clusters.connections import ENVIRONMENT_VARIABLE, seed_kubeconfig
+from clusters.journal import read_migration
 from clusters.kinds import SECRETS
 from clusters.lock import acquire_lock, release_lock, renew_lock
 from clusters.seed import OpenedCluster, open_cluster
-from clusters.steps import cilium
+from clusters.steps import cilium, cilium_removal, switching
+from clusters.steps.addon_removal import remove_canal
 from clusters.steps.bookkeeping import begin_migration, finish_migration
-from clusters.steps.canal import remove_canal
-from clusters.steps.canal_backup import back_up_canal
-from clusters.steps.machines import rotatable_machine_deployments, rotate_machine_deployment
+from clusters.steps.canal_arrival import wait_for_canal
+from clusters.steps.cni_backup import back_up
+from clusters.steps.machines import close_old_nodes, rotatable_machine_deployments, rotate_machine_deployment
 from clusters.steps.pods import restart_pods
-from clusters.steps.survey import survey, survey_cluster
+from clusters.steps.proxy_mode import wait_for_proxy_mode
+from clusters.steps.restoring import restore_policies
 from clusters.steps.verification import record_baseline, verify
+from clusters.survey import survey, survey_cluster
 from migration.errors import Forbidden, InvalidRequest, PreflightFailed, Unauthorized
-from migration.models import ClusterRef, RestartOptions, RestartStrategy, Severity, StepStatus
+from migration.models import (
+    ClusterRef,
+    CniType,
+    ProxyMode,
+    RestartOptions,
+    RestartStrategy,
+    Runbook,
+    Severity,
+    StepStatus,
+)
 from migration.readiness import findings, nothing_to_do
-from tests.clusters.conftest import SOON
+from migration.targets import reverting_request
+from tests.clusters.conftest import SOON, VERSION
 from tests.programs import find_kubectl
 from tests.rbac import atoms_of_rule
 from tests.rights import account_token, apply, seed_manifests, set_rules, user_cluster_manifests, without
@@ -63,9 +77,12 @@ async def limited(
         yield found
 
 
-async def leave_out(api, kind: str, index: int) -> tuple[Any, Any]:
-    """Take a rule out of a role of the user cluster; returns the role's manifest and the rule."""
+async def leave_out(api, kind: str, resource: str, verb: str) -> tuple[Any, Any]:
+    """Take the first such rule out of a role of the user cluster; returns the role's manifest and the rule."""
     role = next(found for found in user_cluster_manifests() if found["kind"] == kind)
+    index = next(
+        number for number, rule in enumerate(role["rules"]) if resource in rule["resources"] and verb in rule["verbs"]
+    )
     await set_rules(api, role, without(role["rules"], index))
     return role, role["rules"][index]
 
@@ -75,7 +92,9 @@ async def test_the_manifests_allow_all_that_is_asked_for(limited, cluster):
 
     assert found.denied == ()
     assert len(found.nodes) == 2
-    assert len(found.calico_policies) > 0
+    assert found.policies is not None
+    assert found.unseen == ()
+    assert len(found.policies.calico) > 0
 
 
 async def test_they_allow_no_more(limited):
@@ -85,14 +104,23 @@ async def test_they_allow_no_more(limited):
         await limited.seed.api.list(SECRETS, namespace=limited.kubeconfig_secret.partition("/")[0])
 
 
-@pytest.mark.parametrize(("kind", "index"), [("ClusterRole", 2), ("ClusterRole", 7), ("Role", 3), ("Role", 16)])
-async def test_a_missing_rule_is_named_right_by_right(opened, limited, cluster, kind, index):
-    role, rule = await leave_out(opened.api, kind, index)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ("ClusterRole", "nodes", "list"),
+        ("ClusterRole", "endpointslices", "list"),
+        ("Role", "secrets", "get"),
+        ("Role", "applicationinstallations", "delete"),
+    ],
+    ids=lambda rule: f"{rule[1]}-{rule[2]}",
+)
+async def test_a_missing_rule_is_named_right_by_right(opened, limited, cluster, rule):
+    role, missing = await leave_out(opened.api, *rule)
 
     found = await survey_or_refusal(limited, cluster)
 
     namespace = role["metadata"].get("namespace", "")
-    expected = {f"{atom} on user cluster {cluster.name}" for atom in atoms_of_rule(rule, namespace)}
+    expected = {f"{atom} on user cluster {cluster.name}" for atom in atoms_of_rule(missing, namespace)}
     assert set(found) == expected
 
 
@@ -104,17 +132,29 @@ async def survey_or_refusal(limited, cluster) -> tuple[str, ...]:
 
 
 async def test_rights_without_which_nothing_can_be_seen_are_named_together(opened, limited, cluster):
-    await leave_out(opened.api, "ClusterRole", 0)
-    await leave_out(opened.api, "Role", 2)
+    await leave_out(opened.api, "ClusterRole", "pods", "list")
+    await leave_out(opened.api, "Role", "configmaps", "delete")
 
     with pytest.raises(PreflightFailed) as error:
         await survey(limited, cluster.request)
 
     said = str(error.value)
-    for verb in ("get", "list", "watch", "create", "delete"):
+    for verb in ("get", "list", "watch", "create"):
         assert f"{verb} pods on user cluster {cluster.name}: the credentials don't allow it" in said
     assert 'delete configmaps "canal-config" in kube-system' in said
     assert "deployments/rbac" in said
+
+
+async def test_a_right_that_only_dims_the_view_stops_nobody(opened, limited, cluster):
+    await leave_out(opened.api, "ClusterRole", "persistentvolumes", "list")
+
+    found = await survey(limited, cluster.request)
+
+    where = f"on user cluster {cluster.name}"
+    assert found.denied == ()
+    assert set(found.unseen) == {f"list persistentvolumes {where}", f"list namespaces {where}"}
+    assert found.policies is None
+    assert "view-dimmed" in {finding.code for finding in findings(found, cluster.request)}
 
 
 @pytest.mark.parametrize("kind", ["ClusterRole", "Role"])
@@ -200,13 +240,15 @@ async def test_a_whole_migration_needs_no_more(limited, cluster):
     begun = await begin_migration(limited, request)
     assert begun is not None
     await record_baseline(limited, begun.id)
-    await back_up_canal(limited, begun.id)
+    await back_up(limited, begun.id)
     await cilium.remove_stale_cilium(limited, deadline=SOON)
-    await cilium.allow_cni_migration(limited)
-    await cilium.switch_cni(limited, begun)
-    await cilium.wait_for_cilium(limited, version=request.cilium_version, deadline=SOON)
+    await switching.allow_cni_migration(limited)
+    await switching.switch_cni(limited, begun)
+    await cilium.wait_for_cilium(limited, version=VERSION, deadline=SOON)
     await renew_lock(limited.api, "a run")
-    await restart_pods(limited, begun.id, RestartOptions(strategy=RestartStrategy.EVICT), deadline=SOON)
+    await restart_pods(
+        limited, begun.id, RestartOptions(strategy=RestartStrategy.EVICT), target=CniType.CILIUM, deadline=SOON
+    )
     await cilium.verify_pods_on_cilium(limited, request.pods, deadline=SOON)
     removed = await remove_canal(limited, begun.id, remove_crds=True, deadline=SOON)
     for machine_deployment in await rotatable_machine_deployments(limited):
@@ -217,3 +259,46 @@ async def test_a_whole_migration_needs_no_more(limited, cluster):
 
     assert removed.status is StepStatus.CHANGED
     assert "nothing to do" in (nothing_to_do(await survey(limited, request), request) or "")
+
+
+async def test_the_way_back_needs_no_more(limited, opened, cluster, beside):
+    away = await read_migration(opened.api, beside.id)
+    await restart_pods(opened, away.id, cluster.request.pods, target=CniType.CILIUM, deadline=SOON)
+    await remove_canal(opened, away.id, remove_crds=False, deadline=SOON)
+    await finish_migration(opened, away.id)
+    wanted = {"desired_proxy_mode": ProxyMode.IPTABLES, "remove_crds": True}
+    request = reverting_request(cluster.request, away).model_copy(update=wanted)
+
+    assert (await survey(limited, request)).denied == ()
+    begun = await begin_migration(limited, request)
+    assert begun is not None
+    await back_up(limited, begun.id)
+    await cilium_removal.prepare_cilium_removal(limited, begun.id, deadline=SOON)
+    await switching.allow_cni_migration(limited)
+    await switching.switch_cni(limited, await read_migration(limited.api, begun.id))
+    await wait_for_canal(limited, version=begun.desired_cni.version, deadline=SOON)
+    await wait_for_proxy_mode(limited, await read_migration(limited.api, begun.id), deadline=SOON)
+    await restore_policies(limited, begun)
+    removed = await cilium_removal.remove_cilium(limited, begun.id, deadline=SOON)
+    await restart_pods(limited, begun.id, request.pods, target=CniType.CANAL, deadline=SOON)
+    await cilium_removal.remove_cilium_definitions(limited, begun.id, deadline=SOON)
+    await close_old_nodes(limited, await read_migration(limited.api, begun.id))
+    await finish_migration(limited, begun.id)
+
+    assert removed.status is StepStatus.CHANGED
+
+
+async def test_another_proxy_mode_needs_no_more(limited, cluster):
+    wanted = {"runbook": Runbook.CHANGE_PROXY_MODE, "desired_cni": None, "desired_proxy_mode": ProxyMode.NFTABLES}
+    request = cluster.request.model_copy(update=wanted)
+
+    assert (await survey(limited, request)).denied == ()
+    begun = await begin_migration(limited, request)
+    assert begun is not None
+    await record_baseline(limited, begun.id)
+    await switching.allow_cni_migration(limited)
+    changed = await switching.switch_proxy_mode(limited, begun)
+    await wait_for_proxy_mode(limited, await read_migration(limited.api, begun.id), deadline=SOON)
+    await finish_migration(limited, begun.id)
+
+    assert changed.status is StepStatus.CHANGED

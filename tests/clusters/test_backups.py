@@ -6,7 +6,7 @@ import pytest
 
 from clusters.backups import CHUNK_BYTES, load_backup, portable, store_backup
 from clusters.kinds import CONFIG_MAPS, SECRETS
-from clusters.steps.canal_inventory import calico_objects
+from clusters.steps.addon_inventory import calico_objects
 from migration.errors import OperatorActionNeeded
 from tests.programs import find_kubectl
 from tests.running_lab import Kubectl

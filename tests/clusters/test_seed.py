@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from clusters.kinds import APPLICATION_DEFINITIONS, CLUSTERS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
-from clusters.seed import CONFLICT_TRIES, INITIAL_VALUES, UNSAFE_CNI_MIGRATION, open_cluster
+from clusters.seed import CONFLICT_TRIES, open_cluster
 from migration.errors import Conflict, Forbidden, InvalidRequest, Permanent, Rejected
-from migration.models import ClusterRef, Cni, CniType
+from migration.models import ClusterRef, Cni, CniType, Network
+from migration.patches import INITIAL_VALUES, UNSAFE_CNI_MIGRATION
 from tests.unit.making import CANAL, CILIUM
 
 VALUES = {"tunnelPort": 8473, "operator": {"replicas": 1}}
@@ -74,7 +75,12 @@ class TestSwitch:
         await seed.api.patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
 
     def switch(self, seed, cluster, *, expected=CANAL, desired=CILIUM):
-        return seed.switch_cni(cluster.name, expected=expected, desired=desired, helm_values=VALUES)
+        return seed.switch_network(
+            cluster.name,
+            expected=Network(cni=expected, proxy_mode="iptables"),
+            desired=Network(cni=desired, proxy_mode="iptables"),
+            helm_values=VALUES,
+        )
 
     async def test_the_cluster_says_the_new_cni_and_its_first_values(self, seed, cluster):
         assert await self.switch(seed, cluster)
@@ -94,7 +100,7 @@ class TestSwitch:
         other = Cni(type=CniType.CILIUM, version="1.18.10")
         await self.switch(seed, cluster, desired=other)
 
-        with pytest.raises(Permanent, match=r"was changed to cilium 1\.18\.10 meanwhile.*somebody else"):
+        with pytest.raises(Permanent, match=r"was changed to cilium 1\.18\.10.* meanwhile.*somebody else"):
             await self.switch(seed, cluster)
 
         assert (await seed.cluster(cluster.name)).cni == other

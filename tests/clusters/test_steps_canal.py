@@ -3,9 +3,9 @@ import pytest
 from clusters.backups import load_backup
 from clusters.journal import change_migration, read_migration
 from clusters.kinds import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DAEMON_SETS, PODS, SECRETS, Kind
-from clusters.steps.canal import remove_canal
-from clusters.steps.canal_backup import back_up_canal
-from clusters.steps.canal_inventory import CANAL_KINDS, CANAL_LABEL, calico_objects, calico_policies, canal_objects
+from clusters.steps.addon_inventory import ADDON_KINDS, addon_label, addon_objects, calico_objects, calico_policies
+from clusters.steps.addon_removal import remove_canal
+from clusters.steps.cni_backup import back_up
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.models import StepStatus
 from tests.clusters.conftest import SOON
@@ -31,7 +31,7 @@ async def lose_backup(opened, migration, name):
 
 
 async def definitions(opened):
-    return await opened.api.list(CUSTOM_RESOURCE_DEFINITIONS, labels=CANAL_LABEL)
+    return await opened.api.list(CUSTOM_RESOURCE_DEFINITIONS, labels=addon_label("canal"))
 
 
 async def make_policy(opened, name):
@@ -50,7 +50,7 @@ class TestBackups:
 
         kinds = {item["kind"] for item in canal}
         assert {"DaemonSet", "Deployment", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"} <= kinds
-        assert canal == await canal_objects(opened.api)
+        assert canal == await addon_objects(opened.api, "canal")
         assert calico == await calico_objects(opened.api)
         assert sorted(await calico_policies(opened.api)) == [
             "GlobalNetworkPolicy deny-metadata-service",
@@ -60,7 +60,7 @@ class TestBackups:
     async def test_a_second_time_is_a_no_op(self, opened, migration):
         before = await read_migration(opened.api, migration.id)
 
-        result = await back_up_canal(opened, migration.id)
+        result = await back_up(opened, migration.id)
 
         assert result.status is StepStatus.ALREADY
         assert await read_migration(opened.api, migration.id) == before
@@ -75,11 +75,11 @@ class TestBackups:
             metadata = secret["metadata"]
             await opened.api.delete(SECRETS, metadata["name"], namespace="kube-system", uid=metadata["uid"])
         method, path = where
-        await kill_at(cluster, back_up_canal(opened, migration.id), trouble, method=method, path=path)
+        await kill_at(cluster, back_up(opened, migration.id), trouble, method=method, path=path)
 
-        await back_up_canal(opened, migration.id)
+        await back_up(opened, migration.id)
 
-        assert await stored(opened, migration, "canal") == await canal_objects(opened.api)
+        assert await stored(opened, migration, "canal") == await addon_objects(opened.api, "canal")
         assert await stored(opened, migration, "calico") == await calico_objects(opened.api)
 
 
@@ -91,7 +91,9 @@ class TestRemoval:
 
         assert result.status is StepStatus.CHANGED
         assert "CustomResourceDefinitions stay" in result.summary
-        assert [item for kind, _ in CANAL_KINDS for item in await opened.api.list(kind, labels=CANAL_LABEL)] == []
+        assert [
+            item for kind, _ in ADDON_KINDS for item in await opened.api.list(kind, labels=addon_label("canal"))
+        ] == []
         assert await opened.api.list(PODS, namespace="kube-system", labels="k8s-app=canal") == []
         assert await definitions(opened)
         assert await calico_objects(opened.api) == calico
@@ -132,14 +134,16 @@ class TestRemoval:
 
         await remove(opened, beside, remove_crds=True)
 
-        assert [item for kind, _ in CANAL_KINDS for item in await opened.api.list(kind, labels=CANAL_LABEL)] == []
+        assert [
+            item for kind, _ in ADDON_KINDS for item in await opened.api.list(kind, labels=addon_label("canal"))
+        ] == []
         assert await definitions(opened) == []
         assert {item["metadata"]["name"] for item in await stored(opened, beside, "calico")} >= calico
 
     @pytest.mark.parametrize("name", ["canal", "calico"])
     async def test_a_lost_backup_is_taken_anew_while_everything_is_there(self, opened, beside, name):
         await lose_backup(opened, beside, name)
-        expected = await (canal_objects if name == "canal" else calico_objects)(opened.api)
+        expected = await (addon_objects(opened.api, "canal") if name == "canal" else calico_objects(opened.api))
 
         await remove(opened, beside)
 

@@ -4,18 +4,17 @@ from datetime import timedelta
 import pytest
 
 from clusters.kinds import APPLICATION_INSTALLATIONS, CILIUM_ENDPOINTS, CLUSTERS, SECRETS
-from clusters.seed import UNSAFE_CNI_MIGRATION
 from clusters.steps.cilium import (
     RELEASE,
-    allow_cni_migration,
     remove_stale_cilium,
-    switch_cni,
     verify_pods_on_cilium,
     wait_for_cilium,
 )
 from clusters.steps.pods import restart_pods
+from clusters.steps.switching import allow_cni_migration, switch_cni
 from migration.errors import DeadlineExceeded, Permanent, PlatformFailed, Rejected
-from migration.models import BarePodChoice, RestartOptions, StepStatus
+from migration.models import BarePodChoice, CniType, RestartOptions, StepStatus
+from migration.patches import UNSAFE_CNI_MIGRATION
 from tests.clusters.conftest import SOON, VERSION
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
@@ -262,13 +261,13 @@ class TestVerification:
             await self.verify(opened, deadline=timedelta(seconds=0.5))
 
     async def test_pods_that_moved_end_the_wait(self, opened, beside):
-        await restart_pods(opened, beside.id, RestartOptions(), deadline=SOON)
+        await restart_pods(opened, beside.id, RestartOptions(), target=CniType.CILIUM, deadline=SOON)
 
         assert (await self.verify(opened)).status is StepStatus.CONFIRMED
 
     async def test_pods_that_were_spared_by_choice_are_not_waited_for(self, opened, beside):
         options = RestartOptions(bare_pods=BarePodChoice.SKIP)
-        await restart_pods(opened, beside.id, options, deadline=SOON)
+        await restart_pods(opened, beside.id, options, target=CniType.CILIUM, deadline=SOON)
 
         assert (await self.verify(opened, options)).status is StepStatus.CONFIRMED
         with pytest.raises(DeadlineExceeded, match=r"each of 1 pods \(shop/debug-shell\)"):
@@ -277,7 +276,7 @@ class TestVerification:
     async def test_a_count_of_endpoints_proves_nothing(self, opened, beside):
         """There is an endpoint too many, of a pod that is gone, and one pod on Canal."""
         options = RestartOptions(bare_pods=BarePodChoice.SKIP)
-        await restart_pods(opened, beside.id, options, deadline=SOON)
+        await restart_pods(opened, beside.id, options, target=CniType.CILIUM, deadline=SOON)
         endpoint = {
             "apiVersion": "cilium.io/v2",
             "kind": "CiliumEndpoint",

@@ -7,14 +7,15 @@ import pytest
 
 from clusters.journal import read_journal, read_migration
 from clusters.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS
-from clusters.seed import UNSAFE_CNI_MIGRATION
 from clusters.steps import verification
 from clusters.steps.bookkeeping import begin_migration, finish_migration, record_step
-from clusters.steps.cilium import allow_cni_migration
-from clusters.steps.survey import observe_baseline, survey
+from clusters.steps.observing import observe_baseline
+from clusters.steps.switching import allow_cni_migration
 from clusters.steps.verification import record_baseline, verify
+from clusters.survey import survey
 from migration.errors import OperatorActionNeeded
-from migration.models import StepOutcome, StepStatus
+from migration.models import Cni, CniType, StepOutcome, StepStatus
+from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.readiness import findings, nothing_to_do
 from tests.clusters.conftest import SOON
 from tests.clusters.killing import kill_at
@@ -51,9 +52,9 @@ class TestBegin:
         assert [migration.id for migration in (await read_journal(opened.api)).migrations] == [begun.id]
 
     async def test_another_open_migration_is_finished_first(self, cluster, opened, migration):
-        other = cluster.request.model_copy(update={"cilium_version": "1.18.10"})
+        other = cluster.request.model_copy(update={"desired_cni": Cni(type=CniType.CILIUM, version="1.18.10")})
 
-        with pytest.raises(OperatorActionNeeded, match=r"to cilium 1\.19\.4 is unfinished: finish it first"):
+        with pytest.raises(OperatorActionNeeded, match=r"to cilium 1\.19\.4\) is unfinished: finish it first"):
             await begin_migration(opened, other)
 
     async def test_a_cluster_that_another_run_finished_needs_none(self, cluster, opened, beside):
@@ -200,7 +201,7 @@ class TestSurvey:
 
         severities = {finding.code: finding.severity for finding in findings(found, shared.request)}
         assert "blocker" not in severities.values()
-        assert severities["calico-policies"] == "warning"
+        assert severities["calico-policy"] == "warning"
         assert len(found.nodes) == 2
         assert found.denied == ()
 

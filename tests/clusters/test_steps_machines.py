@@ -6,10 +6,14 @@ import pytest
 
 from clusters.journal import change_migration, read_migration
 from clusters.kinds import MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
-from clusters.steps.canal import remove_canal
-from clusters.steps.machines import FORCE_RESTART, rotatable_machine_deployments, rotate_machine_deployment
+from clusters.narrowing import OWNED_BY_LABEL
+from clusters.steps.addon_removal import remove_canal
+from clusters.steps.cilium_removal import CNI_UNINSTALL
+from clusters.steps.machines import close_old_nodes, rotatable_machine_deployments, rotate_machine_deployment
+from clusters.steps.marks import record_marks
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.models import StepStatus
+from migration.patches import FORCE_RESTART
 from tests.clusters.conftest import SOON, bare_pod_uid
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
@@ -172,3 +176,77 @@ async def test_what_is_old_is_decided_once(opened, on_cilium):
     await rotate(opened, on_cilium)
 
     assert (await read_migration(opened.api, on_cilium.id)).old_machines == old
+
+
+class TestClosingOldNodes:
+    """Nodes on which new pods would get a CNI that is gone are closed, so that drained pods go to new ones."""
+
+    @pytest.fixture
+    async def leaving(self, opened, migration):
+        return (await record_marks(opened, migration.id, {CNI_UNINSTALL: "false"})).id
+
+    async def close(self, opened, migration_id):
+        return await close_old_nodes(opened, await read_migration(opened.api, migration_id))
+
+    async def closed(self, opened):
+        nodes = await opened.api.list(NODES)
+        return sorted(node["metadata"]["name"] for node in nodes if node["spec"].get("unschedulable"))
+
+    async def add_node(self, opened, name):
+        labels = {OWNED_BY_LABEL: "a-machine"}
+        body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}}
+        await opened.api.create(NODES, body)
+
+    async def test_all_that_are_going_to_be_replaced_are_closed_once(self, opened, leaving):
+        result = await self.close(opened, leaving)
+
+        assert (result.status, result.summary) == (StepStatus.CHANGED, "2 nodes cordoned: they are replaced next")
+        assert len(await self.closed(opened)) == 2
+        assert (await self.close(opened, leaving)).status is StepStatus.ALREADY
+
+    async def test_a_repeat_after_new_nodes_came_closes_none_of_them(self, opened, leaving):
+        await self.close(opened, leaving)
+        before = await self.closed(opened)
+        await self.add_node(opened, "newcomer")
+
+        assert (await self.close(opened, leaving)).status is StepStatus.ALREADY
+        assert await self.closed(opened) == before
+
+    async def test_a_new_node_with_the_name_of_an_old_one_stays_open(self, opened, leaving):
+        await self.add_node(opened, "twin")
+        await self.close(opened, leaving)
+        twin = await opened.api.get(NODES, "twin")
+        await opened.api.delete(NODES, "twin", uid=twin["metadata"]["uid"])
+        await self.add_node(opened, "twin")
+
+        await self.close(opened, leaving)
+
+        assert "twin" not in await self.closed(opened)
+
+    @pytest.mark.parametrize("trouble", ["timeout", "timeout-after"])
+    @pytest.mark.parametrize(
+        "where", [{"method": "PUT", "path": "/configmaps/cni-migration$"}, {"method": "PATCH", "path": "/nodes/"}]
+    )
+    async def test_a_run_that_was_killed_there_closes_the_rest(self, cluster, opened, leaving, trouble, where):
+        await kill_at(cluster, self.close(opened, leaving), trouble, **where)
+
+        await self.close(opened, leaving)
+
+        assert len(await self.closed(opened)) == 2
+
+    async def test_nodes_that_nothing_replaces_stay_open(self, opened, leaving):
+        name = (await opened.api.list(NODES))[0]["metadata"]["name"]
+        await opened.api.patch(NODES, name, {"metadata": {"labels": {OWNED_BY_LABEL: None}}})
+
+        await self.close(opened, leaving)
+
+        assert len(await self.closed(opened)) == 1
+        assert name not in await self.closed(opened)
+
+    @pytest.mark.parametrize("takes_along", ["true", None])
+    async def test_none_is_closed_where_new_pods_can_start(self, opened, migration, takes_along):
+        if takes_along:
+            await record_marks(opened, migration.id, {CNI_UNINSTALL: takes_along})
+
+        assert (await self.close(opened, migration.id)).status is StepStatus.ALREADY
+        assert await self.closed(opened) == []

@@ -12,8 +12,8 @@ from clusters.steps.pods import restart_pods
 from clusters.steps.survey import list_cilium_endpoints, list_pods
 from clusters.watching import Live, watching
 from migration.errors import DeadlineExceeded, OperatorActionNeeded, Unauthorized
-from migration.models import BarePodChoice, JobChoice, RestartOptions, RestartStrategy, StepStatus
-from migration.restart import unmanaged_pods
+from migration.models import BarePodChoice, CniType, JobChoice, RestartOptions, RestartStrategy, StepStatus
+from migration.restart import pods_to_move
 from tests.clusters.conftest import SOON, bare_pod_uid, pod_network_pods
 from tests.clusters.killing import kill_at, noting_pods
 from tests.clusters.looking import becomes
@@ -29,11 +29,11 @@ def quick(monkeypatch):
 
 
 def restart(opened, migration, options=OPTIONS, *, deadline=SOON):
-    return restart_pods(opened, migration.id, options, deadline=deadline)
+    return restart_pods(opened, migration.id, options, target=CniType.CILIUM, deadline=deadline)
 
 
 async def unmanaged(api):
-    return unmanaged_pods(await list_pods(api), await list_cilium_endpoints(api))
+    return pods_to_move(await list_pods(api), await list_cilium_endpoints(api), target=CniType.CILIUM)
 
 
 async def on_canal(api, workload):

@@ -82,7 +82,7 @@ async def test_a_wait_on_an_unchanged_cluster_lists_and_watches_each_kind_once(a
 
 
 async def test_a_wait_for_a_kind_that_nobody_has_defined_watches_its_definition_only(api, asked):
-    async with watching(Live(api, CILIUM_ENDPOINTS, narrowing.endpoint_addresses)) as view:
+    async with watching(Live(api, CILIUM_ENDPOINTS, narrowing.endpoint)) as view:
         await wait_in_vain(view, seconds=1)
 
     assert asked() == {

@@ -1,4 +1,4 @@
-"""One Prefect server and one lab of several user clusters for all tests of the flows; each test takes a fresh cluster."""
+"""One Prefect server for all tests of the flows, and a lab for those of a file; each test takes a fresh cluster."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from clusters.api import KubeApi, open_api
 from clusters.connections import ENVIRONMENT_VARIABLE
 from clusters.seed import OpenedCluster, Seed, open_cluster, open_seed
 from flows.canal_to_cilium import canal_to_cilium
-from migration.models import ClusterRef, MigrationReport
+from flows.change_proxy_mode import change_proxy_mode
+from flows.cilium_to_canal import cilium_to_canal
+from flows.revert_migration import revert_migration
+from migration.models import ClusterRef, MigrationReport, ProxyMode
 from tests.least_privilege import least_privileged_connections
 from tests.real_kkp import RealKkp, WorkloadsBy, real_kkp
 from tests.running_lab import RunningLab, lab_process
 
-CLUSTERS = 20
+DEFAULT_CLUSTERS = 2
 SIZE = ("--nodes", "2", "--pods", "16", "--grace-seconds", "0")
 
 
@@ -41,6 +44,15 @@ class UserCluster:
 
     async def migrate(self, **parameters: Any) -> MigrationReport:
         return await canal_to_cilium(seed="lab", cluster=self.name, **parameters)
+
+    async def to_canal(self, canal_version: str = "v3.30", **parameters: Any) -> MigrationReport:
+        return await cilium_to_canal(seed="lab", cluster=self.name, canal_version=canal_version, **parameters)
+
+    async def change_mode(self, mode: ProxyMode, **parameters: Any) -> MigrationReport:
+        return await change_proxy_mode(seed="lab", cluster=self.name, proxy_mode=mode, **parameters)
+
+    async def revert(self, **parameters: Any) -> MigrationReport:
+        return await revert_migration(seed="lab", cluster=self.name, **parameters)
 
     async def migrate_as(self, seed: str, cluster: str) -> MigrationReport:
         return await canal_to_cilium(seed=seed, cluster=cluster)
@@ -71,14 +83,16 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def lab_of_many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+@pytest.fixture(scope="module")
+def lab_of_many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    """A lab with as many clusters as the module's tests use up, which it tells as `CLUSTERS`."""
+    clusters = getattr(request.module, "CLUSTERS", DEFAULT_CLUSTERS)
     directory = tmp_path_factory.mktemp("flows") / "lab"
-    with lab_process(directory, "--clusters", str(CLUSTERS), *SIZE, "--speed", "200") as running:
+    with lab_process(directory, "--clusters", str(clusters), *SIZE, "--speed", "200") as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def unused_clusters(lab_of_many: RunningLab) -> list[str]:
     return [cluster["name"] for cluster in lab_of_many.clusters()]
 
@@ -93,7 +107,7 @@ def connections(lab_of_many: RunningLab, monkeypatch: pytest.MonkeyPatch) -> Pat
 def cluster(
     prefect_server: None, connections: Path, lab_of_many: RunningLab, unused_clusters: list[str]
 ) -> Iterator[UserCluster]:
-    assert unused_clusters, "the tests of this folder use up one cluster each: raise CLUSTERS"
+    assert unused_clusters, "the tests of a file use up one cluster each: raise its CLUSTERS"
     yield UserCluster(unused_clusters.pop(), lab_of_many)
     lab_of_many.remote.clear_faults()
 
@@ -127,7 +141,7 @@ def any_cluster(
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def name_for_refusals(unused_clusters: list[str]) -> str:
     return unused_clusters.pop()
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from clusters.journal import read_journal
 from clusters.kinds import LEASES, NODES, PODS
-from clusters.seed import UNSAFE_CNI_MIGRATION
-from clusters.steps.canal_inventory import CANAL_KINDS, CANAL_LABEL, calico_objects
-from clusters.steps.survey import list_cilium_endpoints, list_pods, observe_baseline
+from clusters.steps.addon_inventory import ADDON_KINDS, addon_label, calico_objects
+from clusters.steps.observing import observe_baseline
+from clusters.steps.survey import list_cilium_endpoints, list_pods
 from migration.models import Cni, CniType
-from migration.restart import needs_network, unmanaged_pods
+from migration.patches import UNSAFE_CNI_MIGRATION
+from migration.restart import needs_network, pods_to_move
 from migration.verification import Baseline, regressions
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ async def assert_migrated(seed: Seed, api: KubeApi, cluster: str, report: Migrat
     assert report.outage_seconds > 0
     assert report.outage
     assert (await seed.cluster(cluster)).cni == CILIUM
-    assert unmanaged_pods(pods, endpoints) == ()
+    assert pods_to_move(pods, endpoints, target=CniType.CILIUM) == ()
     # One more may be that of a pod that is gone, which its node did not live to remove.
     assert {pod.key for pod in pods if needs_network(pod)} <= set(endpoints)
-    assert [item for kind, _ in CANAL_KINDS for item in await api.list(kind, labels=CANAL_LABEL)] == []
+    assert [item for kind, _ in ADDON_KINDS for item in await api.list(kind, labels=addon_label("canal"))] == []
     assert await node_uids(api) & before.nodes == set()
     assert UNSAFE_CNI_MIGRATION not in (await seed.cluster(cluster)).labels
     journal = await read_journal(api)

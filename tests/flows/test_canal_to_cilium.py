@@ -9,7 +9,7 @@ import yaml
 from clusters.backups import load_backup
 from clusters.journal import read_journal, read_migration
 from clusters.kinds import CONFIG_MAPS, JOBS, LEASES, SECRETS
-from clusters.steps.canal_inventory import calico_objects
+from clusters.steps.addon_inventory import calico_objects
 from clusters.steps.survey import list_pods
 from migration.errors import (
     Forbidden,
@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
+CLUSTERS = 14
 CANAL = Cni(type=CniType.CANAL, version="v3.30")
 
 

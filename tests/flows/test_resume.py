@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections import Counter
@@ -11,10 +12,13 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
 from clusters.journal import read_journal
-from clusters.kinds import LEASES, MACHINES, PODS
-from clusters.steps.survey import list_cilium_endpoints, list_pods, observe_baseline
-from migration.restart import unmanaged_pods
+from clusters.kinds import DAEMON_SETS, LEASES, MACHINES, PODS
+from clusters.steps.observing import observe_baseline
+from clusters.steps.survey import list_cilium_endpoints, list_pods
+from migration.models import CniType
+from migration.restart import pods_to_move
 from migration.verification import regressions
+from tests.flows.run_flow import run
 from tests.running_lab import ROOT
 
 pytestmark = [
@@ -24,41 +28,106 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-KILLED_AT = [
-    "back up",
+TO_CILIUM = [
     "tunnel port 8473",
-    "restarting 2 pods: konnectivity-agent",
     "pods: everything else",
     "objects of Canal removed",
     "waiting for MachineDeployment",
 ]
+TO_CANAL = [
+    "cni-uninstall true",
+    "cilium 1.19.4 -> canal v3.30",
+    "Canal v3.30 runs on 2 nodes",
+    "uninstalled by KKP",
+    "pods: everything else",
+]
+TO_A_MODE = [
+    "kube-proxy mode iptables -> ipvs",
+    "kube-proxy mode ipvs is in effect",
+    "waiting for MachineDeployment",
+]
+TAKEN_BACK = ["cilium 1.19.4 -> canal v3.30", "pods: everything else"]
+NODES_STAY = {"rotate_nodes": False, "accept": ["nodes-keep-cilium"]}
+CLUSTERS = len(TO_CILIUM) + len(TO_CANAL) + len(TO_A_MODE) + len(TAKEN_BACK)
 
 
-@pytest.mark.parametrize("line", KILLED_AT)
+@pytest.mark.parametrize("line", TO_CILIUM)
 async def test_a_new_run_finishes_what_a_killed_one_began(cluster, line):
     async with cluster.apis() as (_, api):
         before = await observe_baseline(api)
         born: Counter[str] = Counter()
         recorder = asyncio.create_task(count_births(api, born))
 
-        await run_until(line, cluster)
-        await expire_lease(api)
-        report = await cluster.migrate()
+        await resume_after(line, "canal-to-cilium", cluster)
         recorder.cancel()
 
-        assert report.outcome in ("migrated", "nothing to do")
-        journal = await read_journal(api)
-        assert len(journal.migrations) == 1
-        assert journal.open_migration() is None
-        assert unmanaged_pods(await list_pods(api), await list_cilium_endpoints(api)) == ()
-        assert regressions(before, await observe_baseline(api)) == ()
-        # Two nodes, replaced once each: a second rotation would show as four new machines.
-        assert len(await api.list(MACHINES)) == 2
+        await assert_over(api, before, migrations=1, target=CniType.CILIUM)
         # Once for the CNI, and once more when its node was replaced.
         assert born["shop/debug-shell"] <= 2
 
 
-async def run_until(line, cluster):
+@pytest.mark.parametrize("line", TO_CANAL)
+async def test_a_way_to_canal_that_was_killed_is_gone_to_its_end(cluster, line):
+    await cluster.migrate(rotate_nodes=False)
+    async with cluster.apis() as (seed, api):
+        before = await observe_baseline(api)
+
+        await resume_after(line, "cilium-to-canal", cluster, canal_version="v3.30", **NODES_STAY)
+
+        assert str((await seed.cluster(cluster.name)).cni) == "canal v3.30"
+        await assert_over(api, before, migrations=2, target=CniType.CANAL)
+        assert await api.find(DAEMON_SETS, "cilium", namespace="kube-system") is None
+
+
+@pytest.mark.parametrize("line", TO_A_MODE)
+async def test_a_change_of_mode_that_was_killed_is_seen_through(cluster, line):
+    async with cluster.apis() as (seed, api):
+        before = await observe_baseline(api)
+        proxies = (await api.get(DAEMON_SETS, "kube-proxy", namespace="kube-system"))["metadata"]["generation"]
+
+        await resume_after(line, "change-proxy-mode", cluster, proxy_mode="ipvs")
+
+        assert (await seed.cluster(cluster.name)).proxy_mode == "ipvs"
+        await assert_over(api, before, migrations=1, target=CniType.CANAL)
+        after = (await api.get(DAEMON_SETS, "kube-proxy", namespace="kube-system"))["metadata"]["generation"]
+        assert after == proxies + 1
+
+
+@pytest.mark.parametrize("line", TAKEN_BACK)
+async def test_a_revert_that_was_killed_goes_all_the_way_back(cluster, line):
+    async with cluster.apis() as (seed, api):
+        before = await observe_baseline(api)
+        await cluster.migrate(rotate_nodes=False)
+
+        await resume_after(line, "revert-migration", cluster, **NODES_STAY)
+
+        assert str((await seed.cluster(cluster.name)).cni) == "canal v3.30"
+        await assert_over(api, before, migrations=2, target=CniType.CANAL)
+        first, second = (await read_journal(api)).migrations
+        assert (first.reverted_by, second.reverts) == (second.id, first.id)
+
+
+async def resume_after(line, flow, cluster, **parameters):
+    """Kill a run of the flow when its log says this, and run it once more to its end."""
+    await run_until(line, flow, cluster, parameters)
+    async with cluster.apis() as (_, api):
+        await expire_lease(api)
+    report = await run(flow, cluster.name, **parameters)
+    assert report.outcome in ("migrated", "taken back", "nothing to do")
+
+
+async def assert_over(api, before, *, migrations, target):
+    """Fail unless the journal is closed, all pods are on one CNI, and nothing is worse than before."""
+    journal = await read_journal(api)
+    assert len(journal.migrations) == migrations
+    assert journal.open_migration() is None
+    assert pods_to_move(await list_pods(api), await list_cilium_endpoints(api), target=target) == ()
+    assert regressions(before, await observe_baseline(api)) == ()
+    # Two nodes, replaced once each at most: a second rotation would show as four new machines.
+    assert len(await api.list(MACHINES)) == 2
+
+
+async def run_until(line, flow, cluster, parameters):
     """Run the flow in a process, and kill it when its log says this."""
     environment = {
         **os.environ,
@@ -70,7 +139,9 @@ async def run_until(line, cluster):
         sys.executable,
         "-m",
         "tests.flows.run_flow",
+        flow,
         cluster.name,
+        json.dumps(parameters),
         cwd=ROOT,
         env=environment,
         stdout=asyncio.subprocess.PIPE,

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from clusters.access import MIGRATION_KUBECONFIG
+from clusters.access import MIGRATION_KUBECONFIG, for_the_view, in_user_cluster
 from clusters.api import KubeApi, open_api
 from clusters.kinds import APPLICATION_INSTALLATIONS, NETWORK_POLICIES, SECRETS
+from clusters.rights import Access
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.cilium import remove_stale_cilium
 from migration.errors import PlatformFailed
-from migration.models import ClusterRef, RestartOptions, RestartStrategy
+from migration.models import ClusterRef, Cni, CniType, MigrationRequest, RestartOptions, RestartStrategy
 from tests.control_plane import ControlPlane
 from tests.flows.conftest import UserCluster, cluster_of
 from tests.least_privilege import requests_of_the_flow
@@ -94,8 +95,18 @@ async def test_a_migration_needs_no_more_and_leaves_none_unused(kkp, cluster, pr
 
 
 def rights_of(kkp: RealKkp) -> set[Atom]:
-    """Return every single right that the manifests give."""
-    return atoms_of(seed_manifests(kkp.cluster)) | atoms_of(user_cluster_manifests())
+    """Return every single right that the manifests give, and that such a run asks for."""
+    cilium = Cni(type=CniType.CILIUM, version="1.19.4")
+    request = MigrationRequest(cluster=ClusterRef(seed="lab", name=kkp.cluster), desired_cni=cilium, **EVERYTHING)
+    asked = {_atom(access) for access in (*in_user_cluster(request), *for_the_view(request))}
+    given = atoms_of(user_cluster_manifests())
+    assert asked <= given
+    return atoms_of(seed_manifests(kkp.cluster)) | asked
+
+
+def _atom(access: Access) -> Atom:
+    resource = f"{access.resource}/{access.subresource}" if access.subresource else access.resource
+    return Atom(verb=access.verb, group=access.group, resource=resource, namespace=access.namespace, name=access.name)
 
 
 @asynccontextmanager

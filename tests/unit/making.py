@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from migration.facts import ClusterFacts, ClusterSurvey, MachineDeploymentFacts, NodeFacts
+from migration.facts import ClusterFacts, MachineDeploymentFacts, NodeFacts
 from migration.journal import Migration
 from migration.models import ClusterRef, Cni, CniType, MigrationRequest, Owner, Pod
+from migration.survey import ClusterSurvey
 
 CANAL = Cni(type=CniType.CANAL, version="v3.30")
 CILIUM = Cni(type=CniType.CILIUM, version="1.19.4")
@@ -91,7 +92,7 @@ def make_survey(**changes: Any) -> ClusterSurvey:
 
 
 def make_request(**changes: Any) -> MigrationRequest:
-    fields: dict[str, Any] = {"cluster": ClusterRef(seed="lab", name="hv2c7xk9tl"), "cilium_version": "1.19.4"}
+    fields: dict[str, Any] = {"cluster": ClusterRef(seed="lab", name="hv2c7xk9tl"), "desired_cni": CILIUM}
     return MigrationRequest(**{**fields, **changes})
 
 

@@ -1,12 +1,13 @@
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from migration.errors import OperatorActionNeeded
 from migration.journal import CURRENT, KEPT, KEPT_DETAILS, Journal, StoredBackup, from_data, to_data
-from migration.models import Finding, Severity, StepOutcome, StepStatus, WorkloadOutage
+from migration.models import CniType, Finding, Network, Runbook, Severity, StepOutcome, StepStatus, WorkloadOutage
 from tests.unit import making
-from tests.unit.making import CANAL
+from tests.unit.making import CANAL, CILIUM
 
 BEGIN = datetime(2026, 8, 21, 8, tzinfo=UTC)
 BACKUP = StoredBackup(name="canal", secrets=("a-0", "a-1"), sha256="5f", objects=12)
@@ -187,3 +188,82 @@ GOOD = to_data(Journal().with_migration(make_migration(1)))
 def test_a_journal_that_cannot_be_understood_stops_everything(data):
     with pytest.raises(OperatorActionNeeded, match="kube-system/cni-migration"):
         from_data(data)
+
+
+OLDER = {
+    "id": "m1",
+    "started_at": "2026-08-21T08:00:00Z",
+    "started_by": "a run",
+    "previous_cni": {"type": "canal", "version": "v3.30"},
+    "desired_cni": {"type": "cilium", "version": "1.19.4"},
+    "previous_proxy_mode": "ipvs",
+    "label_was_there": False,
+    "tunnel_port": 8473,
+}
+"""What a run wrote that knew one runbook only."""
+
+
+def older(**changes):
+    return from_data({CURRENT: "m1", "m1.json": json.dumps({**OLDER, **changes})}).find("m1")
+
+
+def test_a_journal_of_before_there_were_other_runbooks_is_still_read():
+    found = older(bare_pods={"shop/shell": "uid-1"}, old_machines={"a/b": ["m"]})
+
+    assert (found.kind, found.platform, found.reverts, found.reverted_by) == (
+        Runbook.CANAL_TO_CILIUM,
+        "applications",
+        "",
+        "",
+    )
+    assert found.desired == Network(cni=CILIUM, proxy_mode="ipvs")
+    assert not found.changes_proxy_mode
+    assert (found.old_cni, found.marks, found.boot_ids) == (CniType.CANAL, {}, {})
+
+
+def test_a_migration_of_before_can_be_closed_and_taken_back():
+    journal = from_data({CURRENT: "m1", "m1.json": json.dumps(OLDER)})
+    journal = journal.with_migration(closed(1)).with_migration(make_migration(2, reverts="m1"))
+
+    assert from_data(to_data(journal)).open_migration().reverts == "m1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "old_cni", "target"),
+    [
+        ({}, CniType.CANAL, "cilium 1.19.4"),
+        ({"desired_proxy_mode": "ebpf"}, CniType.CANAL, "cilium 1.19.4 with kube-proxy mode ebpf"),
+        (
+            {"kind": Runbook.CILIUM_TO_CANAL, "previous_cni": CILIUM, "desired_cni": CANAL},
+            CniType.CILIUM,
+            "canal v3.30",
+        ),
+        ({"kind": Runbook.CHANGE_PROXY_MODE, "desired_cni": CANAL}, None, "kube-proxy mode iptables"),
+        (
+            {"kind": Runbook.CHANGE_PROXY_MODE, "desired_cni": CANAL, "desired_proxy_mode": "ipvs"},
+            None,
+            "kube-proxy mode ipvs",
+        ),
+    ],
+)
+def test_where_a_migration_leads_is_told_to_people(changes, old_cni, target):
+    migration = make_migration(**changes)
+
+    assert (migration.old_cni, migration.target) == (old_cni, target)
+
+
+def test_history_forgets_what_only_a_run_under_way_asks_for():
+    details = {
+        "bare_pods": {"shop/shell": "uid-1"},
+        "old_machines": {"a/b": ("m",)},
+        "old_nodes": {"a/b": ("n",)},
+        "restarts": {"a/b": "1"},
+        "boot_ids": {"node-1": "b1"},
+        "marks": {"cni-uninstall": "true"},
+    }
+    full = closed(1, **details, reverts="m0", reverted_by="m3", backups=(BACKUP,))
+
+    outline = full.outline()
+
+    assert not any(getattr(outline, name) for name in details)
+    assert outline == full.model_copy(update={name: {} for name in details})

@@ -2,15 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.models import BarePodChoice, JobChoice, Owner, RestartOptions
-from migration.restart import is_on_target, plan_restart, unmanaged_pods
+from migration.facts import EndpointFacts
+from migration.models import BarePodChoice, CniType, JobChoice, Owner, RestartOptions
+from migration.restart import is_on_cilium, plan_restart, pods_to_move
 from tests.unit.making import make_pod
 
 JOB = Owner(kind="Job", name="report")
 
 
 def planned(*pods, endpoints=None, **options):
-    return plan_restart(pods, endpoints or {}, RestartOptions(**options))
+    return plan_restart(pods, endpoints or {}, RestartOptions(**options), target=CniType.CILIUM)
 
 
 def restarted(plan):
@@ -33,13 +34,13 @@ def test_restart_leaves_alone_what_has_no_sandbox_to_move(change):
 
 
 def test_restart_skips_a_pod_with_its_own_endpoint():
-    assert restarted(planned(make_pod(), endpoints={"shop/web-1": frozenset({"172.25.0.7"})})) == []
+    assert restarted(planned(make_pod(), endpoints={"shop/web-1": EndpointFacts(frozenset({"172.25.0.7"}))})) == []
 
 
 def test_restart_takes_a_pod_whose_endpoint_is_its_predecessors():
     pod = make_pod("data/db-0", owner=Owner(kind="StatefulSet", name="db"))
 
-    assert restarted(planned(pod, endpoints={"data/db-0": frozenset({"172.25.0.99"})})) == ["data/db-0"]
+    assert restarted(planned(pod, endpoints={"data/db-0": EndpointFacts(frozenset({"172.25.0.99"}))})) == ["data/db-0"]
 
 
 def test_restart_spares_what_is_removed_with_canal():
@@ -56,7 +57,9 @@ def test_konnectivity_comes_first_one_at_a_time_then_dns_then_webhooks_then_the_
         make_pod("kube-system/konnectivity-agent-1", labels={"app": "konnectivity-agent"}),
     ]
 
-    plan = plan_restart(pods, {}, RestartOptions(), webhook_backends=frozenset({"policy/Deployment/hook"}))
+    plan = plan_restart(
+        pods, {}, RestartOptions(), target=CniType.CILIUM, webhook_backends=frozenset({"policy/Deployment/hook"})
+    )
 
     assert [pod.key for wave in plan.waves for pod in wave.pods] == [
         "kube-system/konnectivity-agent-1",
@@ -110,15 +113,112 @@ pods = st.lists(
     unique_by=lambda pod: pod.key,
 )
 endpoints = st.dictionaries(
-    st.integers(0, 50).map(lambda number: f"ns/p{number}"), st.sampled_from([frozenset({"10.0.0.1"}), frozenset[str]()])
+    st.integers(0, 50).map(lambda number: f"ns/p{number}"),
+    st.sampled_from([EndpointFacts(frozenset({"10.0.0.1"})), EndpointFacts(frozenset())]),
 )
 
 
-@given(pods, endpoints, st.sampled_from(list(BarePodChoice)), st.sampled_from(list(JobChoice)))
-def test_every_unmanaged_pod_is_restarted_skipped_or_awaited_exactly_once(found, known, bare, jobs):
-    plan = plan_restart(found, known, RestartOptions(bare_pods=bare, jobs=jobs))
+@given(
+    pods,
+    endpoints,
+    st.sampled_from(list(BarePodChoice)),
+    st.sampled_from(list(JobChoice)),
+    st.sampled_from([CniType.CILIUM, CniType.CANAL]),
+)
+def test_every_pod_to_be_moved_is_restarted_skipped_or_awaited_exactly_once(found, known, bare, jobs, target):
+    plan = plan_restart(found, known, RestartOptions(bare_pods=bare, jobs=jobs), target=target)
 
     handled = [pod.uid for wave in plan.waves for pod in wave.pods]
     handled += [skipped.pod.uid for skipped in plan.skipped] + [pod.uid for pod in plan.awaited]
-    assert sorted(handled) == sorted(pod.uid for pod in unmanaged_pods(found, known))
-    assert not any(is_on_target(pod, known) for wave in plan.waves for pod in wave.pods)
+    assert sorted(handled) == sorted(pod.uid for pod in pods_to_move(found, known, target=target))
+    to_cilium = target is CniType.CILIUM
+    assert not any(is_on_cilium(pod, known) is to_cilium for wave in plan.waves for pod in wave.pods)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        (None, False),
+        (EndpointFacts(frozenset({"172.25.0.7"})), True),
+        (EndpointFacts(frozenset({"172.25.0.99"})), False),
+        (EndpointFacts(frozenset({"172.25.0.99"}), pod_uid="uid-of-shop/web-1"), True),
+        (EndpointFacts(frozenset({"172.25.0.7"}), pod_uid="that of the pod before"), False),
+    ],
+)
+def test_a_pod_is_on_cilium_if_the_endpoint_is_its_own(endpoint, expected):
+    pod = make_pod("shop/web-1").model_copy(update={"uid": "uid-of-shop/web-1", "addresses": ("172.25.0.7",)})
+
+    assert is_on_cilium(pod, {} if endpoint is None else {"shop/web-1": endpoint}) is expected
+
+
+def test_back_to_canal_only_pods_of_cilium_are_restarted():
+    mine, theirs = make_pod("shop/web-1"), make_pod("shop/web-2")
+    known = {"shop/web-1": EndpointFacts(frozenset(mine.addresses))}
+
+    plan = plan_restart([mine, theirs], known, RestartOptions(), target=CniType.CANAL)
+
+    assert restarted(plan) == ["shop/web-1"]
+
+
+def test_hubble_which_goes_with_cilium_is_not_restarted_onto_canal():
+    pod = make_pod("kube-system/hubble-relay-1", labels={"k8s-app": "hubble-relay"})
+    known = {pod.key: EndpointFacts(frozenset(pod.addresses))}
+
+    assert plan_restart([pod], known, RestartOptions(), target=CniType.CANAL).count == 0
+
+
+class TestToCanal:
+    """Pods that have an endpoint are Cilium's, whether Cilium is still there or not."""
+
+    def planned(self, *pods, endpoints=None, **options):
+        known = {"shop/web-1": EndpointFacts(frozenset({"172.25.0.7"}))} if endpoints is None else endpoints
+        return plan_restart(pods, known, RestartOptions(**options), target=CniType.CANAL)
+
+    def test_a_pod_with_its_own_endpoint_is_moved(self):
+        assert restarted(self.planned(make_pod())) == ["shop/web-1"]
+
+    def test_a_pod_without_one_is_on_canal_already(self):
+        assert restarted(self.planned(make_pod(), endpoints={})) == []
+
+    def test_a_pod_whose_endpoint_is_its_predecessors_is_on_canal_already(self):
+        theirs = EndpointFacts(frozenset({"172.25.0.7"}), "uid-of-the-one-before")
+
+        assert restarted(self.planned(make_pod(), endpoints={"shop/web-1": theirs})) == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"host_network": True},
+            {"mirror": True},
+            {"phase": "Succeeded"},
+            {"deleting": True},
+            {"addresses": ()},
+        ],
+    )
+    def test_what_has_no_sandbox_to_move_is_left_alone(self, change):
+        assert restarted(self.planned(make_pod(**change))) == []
+
+    @pytest.mark.parametrize("name", ["hubble-relay", "hubble-ui", "hubble-generate-certs"])
+    def test_what_goes_with_cilium_is_spared(self, name):
+        pod = make_pod(f"kube-system/{name}-1", labels={"k8s-app": name})
+        endpoints = {pod.key: EndpointFacts(frozenset({"172.25.0.7"}))}
+
+        assert restarted(self.planned(pod, endpoints=endpoints)) == []
+
+    def test_what_goes_with_canal_is_not(self):
+        pod = make_pod("kube-system/calico-kube-controllers-1", labels={"k8s-app": "calico-kube-controllers"})
+        endpoints = {pod.key: EndpointFacts(frozenset({"172.25.0.7"}))}
+
+        assert restarted(self.planned(pod, endpoints=endpoints)) == [pod.key]
+
+    def test_a_bare_pod_is_moved_only_if_it_can_be_made_anew(self):
+        pod = make_pod(owner=None)
+
+        assert restarted(self.planned(pod)) == [pod.key]
+        assert [item.pod.key for item in self.planned(pod, bare_pods=BarePodChoice.SKIP).skipped] == [pod.key]
+
+    def test_jobs_are_waited_for_or_not_as_on_the_way_there(self):
+        pod = make_pod(owner=JOB)
+
+        assert self.planned(pod).awaited == (pod,)
+        assert restarted(self.planned(pod, jobs=JobChoice.RESTART)) == [pod.key]

@@ -1,7 +1,16 @@
 import pytest
 
 from migration.errors import InvalidRequest
-from migration.versions import initial_helm_values, is_installable_cilium, newest, parse_version
+from migration.versions import (
+    addon_cilium_versions,
+    canal_versions,
+    initial_helm_values,
+    is_before_applications,
+    is_installable_cilium,
+    kkp_release,
+    newest,
+    parse_version,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +41,27 @@ def test_initial_values_repeat_the_defaults_that_they_replace():
     values = initial_helm_values({"operator": {"replicas": 1}}, 8473)
 
     assert values == {"operator": {"replicas": 1}, "tunnelPort": 8473}
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [("v2.31.0", (2, 31)), ("2.20.16", (2, 20)), ("v2.31.0-3-g2974df5b", (2, 31)), ("", None), ("weekly", None)],
+)
+def test_a_release_of_kkp_is_told_by_its_version(text, release):
+    assert kkp_release(text) == release
+
+
+@pytest.mark.parametrize(
+    ("kubermatic_version", "is_before", "cilium", "canal"),
+    [
+        ("v2.19.9", True, ("v1.11",), "v3.21"),
+        ("v2.20.16", True, ("v1.11",), "v3.22"),
+        ("v2.21.0", True, ("v1.11", "v1.12"), "v3.23"),
+        ("v2.22.0", False, (), "v3.31"),
+        ("", False, (), "v3.31"),
+    ],
+)
+def test_what_a_kkp_knows_depends_on_its_release(kubermatic_version, is_before, cilium, canal):
+    assert is_before_applications(kubermatic_version) is is_before
+    assert addon_cilium_versions(kubermatic_version) == cilium
+    assert canal_versions(kubermatic_version).offered[-1] == canal

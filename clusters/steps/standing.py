@@ -1,0 +1,52 @@
+"""Looking at a cluster after a failure. Whatever can't be seen is left out: the failure itself must not be hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusters import narrowing
+from clusters.api import KubeApi
+from clusters.journal import read_migration
+from clusters.kinds import DAEMON_SETS
+from clusters.seed import OpenedCluster, open_cluster
+from clusters.steps.survey import list_cilium_endpoints, list_pods
+from clusters.watching import Tell
+from migration.cilium import RolloutFacts
+from migration.errors import MigrationError
+from migration.journal import Migration
+from migration.models import ClusterRef
+from migration.restart import is_on_cilium, needs_network
+from migration.standing import StandingFacts
+
+NAMESPACE = "kube-system"
+
+
+async def look_where_it_stands(ref: ClusterRef, migration_id: str, tell: Tell) -> StandingFacts:
+    """Return what can be seen of a cluster and its migration."""
+    try:
+        async with open_cluster(ref, tell) as opened:
+            migration = await read_migration(opened.api, migration_id)
+            return await _look(opened, migration)
+    except MigrationError:
+        return StandingFacts()
+
+
+async def _look(opened: OpenedCluster, migration: Migration) -> StandingFacts:
+    try:
+        pods = [pod for pod in await list_pods(opened.api) if needs_network(pod) and not pod.deleting and pod.addresses]
+        endpoints = await list_cilium_endpoints(opened.api)
+        return StandingFacts(
+            migration=migration,
+            cluster=await opened.seed.cluster(opened.ref.name),
+            canal=await _rollout(opened.api, "canal"),
+            cilium=await _rollout(opened.api, "cilium"),
+            on_cilium=sum(is_on_cilium(pod, endpoints) for pod in pods),
+            on_pod_network=len(pods),
+        )
+    except MigrationError:
+        return StandingFacts(migration=migration)
+
+
+async def _rollout(api: KubeApi, name: str) -> RolloutFacts | None:
+    found: Any = await api.find(DAEMON_SETS, name, namespace=NAMESPACE)
+    return None if found is None else narrowing.rollout(found)

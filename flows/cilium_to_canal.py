@@ -1,0 +1,70 @@
+"""Cilium to Canal on one user cluster: the documented procedure backwards, in the order that today's KKP needs."""
+
+from __future__ import annotations
+
+from prefect import flow, runtime
+
+from flows.conduct import conduct
+from migration.models import (
+    ClusterRef,
+    Cni,
+    CniType,
+    Deadlines,
+    MigrationReport,
+    MigrationRequest,
+    OnFailure,
+    ProbeOptions,
+    ProxyMode,
+    RestartOptions,
+    Runbook,
+)
+
+
+@flow(name="cilium-to-canal", flow_run_name="cilium-to-canal {seed}/{cluster}")
+async def cilium_to_canal(
+    seed: str,
+    cluster: str,
+    canal_version: str = "v3.31",
+    proxy_mode: ProxyMode | None = None,
+    rotate_nodes: bool = True,
+    remove_crds: bool = False,
+    manifest: str = "",
+    pods: RestartOptions = RestartOptions(),  # noqa: B008 - frozen
+    probes: ProbeOptions = ProbeOptions(),  # noqa: B008 - frozen
+    deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
+    accept: tuple[str, ...] = (),
+    on_failure: OnFailure = OnFailure.STOP,
+) -> MigrationReport:
+    """Migrate a KKP user cluster from Cilium to Canal. Safe to start again after any failure: it goes on where it was.
+
+    Args:
+        seed: Name of the configured connection to the cluster's seed.
+        cluster: ID of the user cluster, which is the name of its Cluster object on the seed.
+        canal_version: Canal version as KKP offers it, for example v3.31.
+        proxy_mode: kube-proxy mode to change to. Empty: it stays, or from ebpf goes back to the one before it.
+        rotate_nodes: Replace every node at the end, which Cilium's traces in their kernels make necessary.
+        remove_crds: Delete Cilium's CustomResourceDefinitions, and with them all its policies (they are backed up).
+        manifest: File or URL of the manifest that Cilium was installed from, if not by KKP. Empty: KKP knows.
+        pods: How pods are moved to Canal.
+        probes: Short-lived pods that try the network before and after.
+        deadlines: Minutes after which a wait fails its step. Nothing is undone by that.
+        accept: Codes of readiness blockers to go on in spite of.
+        on_failure: Stop where it failed, or take back what was done.
+    """
+    return await conduct(
+        MigrationRequest(
+            cluster=ClusterRef(seed=seed, name=cluster),
+            runbook=Runbook.CILIUM_TO_CANAL,
+            desired_cni=Cni(type=CniType.CANAL, version=canal_version),
+            desired_proxy_mode=proxy_mode,
+            rotate_nodes=rotate_nodes,
+            remove_crds=remove_crds,
+            manifest=manifest,
+            pods=pods,
+            probes=probes,
+            deadlines=deadlines,
+            accept=accept,
+            on_failure=on_failure,
+            requested_by=str(runtime.flow_run.name),
+        )
+    )

@@ -1,0 +1,58 @@
+"""What a request means for a cluster: which way it leads, what it changes, whether it goes on with something."""
+
+from __future__ import annotations
+
+from migration.models import CniType, MigrationRequest, Network, ProxyMode, Runbook
+from migration.restart import RestartPlan, plan_restart
+from migration.survey import ClusterSurvey
+from migration.targets import desired_network, is_same_migration
+
+_TARGETS = {Runbook.CANAL_TO_CILIUM: CniType.CILIUM, Runbook.CILIUM_TO_CANAL: CniType.CANAL}
+
+
+def new_cni(request: MigrationRequest) -> CniType | None:
+    """Return the type of CNI that the runbook brings in; None if it stays with the one there is."""
+    return _TARGETS.get(request.runbook)
+
+
+def target(survey: ClusterSurvey, request: MigrationRequest) -> Network:
+    """Return the CNI and kube-proxy mode that the cluster shall have."""
+    return desired_network(request, survey.cluster, survey.journal)
+
+
+def changes_mode(survey: ClusterSurvey, request: MigrationRequest) -> bool:
+    """Tell whether the kube-proxy mode shall be another."""
+    return target(survey, request).proxy_mode != survey.cluster.proxy_mode
+
+
+def is_under_way(survey: ClusterSurvey, request: MigrationRequest) -> bool:
+    """Tell whether a migration is open that the request goes on with, or takes back."""
+    unfinished = survey.journal.open_migration()
+    if unfinished is None:
+        return False
+    return unfinished.id == request.reverts or is_same_migration(request, unfinished)
+
+
+def may_keep_cni_file(survey: ClusterSurvey) -> bool:
+    """Tell whether Cilium's agents can't be told to take their CNI file along when they go.
+
+    KKP's webhook frees the values under `cni` only where chainingMode is set, which KKP does but on ebpf
+    (docs/platform.md 1.4); what was on ebpf only since has kept it.
+    """
+    if survey.application is None or survey.application.values is None:
+        return False
+    on_ebpf = survey.cluster.proxy_mode == ProxyMode.EBPF
+    return on_ebpf and not (survey.application.values.get("cni") or {}).get("chainingMode")
+
+
+def planned_restart(survey: ClusterSurvey, request: MigrationRequest) -> RestartPlan | None:
+    """Return which pods the step that restarts them would choose now, and in which order; None if it has none to.
+
+    It is chosen anew when it is their turn: pods come and go meanwhile.
+    """
+    cni = new_cni(request)
+    if cni is None or (cni is CniType.CANAL and may_keep_cni_file(survey)):
+        return None
+    return plan_restart(
+        survey.pods, survey.endpoints, request.pods, target=cni, webhook_backends=survey.webhook_backends
+    )

@@ -1,0 +1,54 @@
+"""Nodes: ready, open to pods, of a kind that the new CNI has an image for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from migration.models import Finding, MigrationRequest
+from migration.readiness.codes import blocker, info, warning
+from migration.survey import ClusterSurvey
+from migration.text import listing
+
+# Those of control planes and of Cilium come and go by themselves.
+_EXPECTED: Final = ("node-role.kubernetes.io/", "node.kubernetes.io/", "node.cilium.io/")
+_ARCHITECTURES: Final = ("amd64", "arm64")
+
+
+def state(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
+    """Find nodes on which the new CNI can't start, and those that take no pods."""
+    if not survey.nodes:
+        yield blocker("no-nodes", "the user cluster", "it has no node", "KKP installs no application without a node.")
+    for node in survey.nodes:
+        subject = f"Node {node.name}"
+        if not node.ready:
+            yield blocker("node-not-ready", subject, "it is not Ready", "Nothing can start there: mend or remove it.")
+        if node.architecture not in _ARCHITECTURES:
+            yield blocker(
+                "node-architecture",
+                subject,
+                f"architecture {node.architecture}",
+                "Neither CNI is tested there by KKP: remove it, or accept this if you know better.",
+            )
+        if node.cordoned:
+            yield warning("node-cordoned", subject, "it is cordoned", "Its pods move to other nodes if there is room.")
+
+
+def taints(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
+    """Tell of taints that keep pods away which are restarted."""
+    tainted = {
+        node.name: own
+        for node in survey.nodes
+        if (own := [key for key in node.taints if not key.startswith(_EXPECTED)])
+    }
+    if tainted:
+        keys = sorted({key for own in tainted.values() for key in own})
+        yield info(
+            "node-tainted",
+            f"{len(tainted)} of {len(survey.nodes)} nodes",
+            f"they are tainted ({listing(keys)}): {listing(sorted(tainted))}",
+            "Pods that don't tolerate it go elsewhere; see that a DaemonSet of your own needs no place there.",
+        )
+
+
+RULES = (state, taints)

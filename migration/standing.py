@@ -1,0 +1,111 @@
+"""Where a cluster stands when a run has ended in an error, and the ways forward from there. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from migration.cilium import RolloutFacts
+from migration.errors import LockHeld, LockLost, MigrationError, OperatorActionNeeded, Transient
+from migration.facts import ClusterFacts
+from migration.journal import Migration
+from migration.models import CniType, Frozen, Runbook
+
+
+class Standing(Frozen):
+    """What an operator has to know after a failure."""
+
+    state: str
+    resume: str
+    revert: str
+    can_revert: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandingFacts:
+    """What was looked at after the failure; `cluster` is None if the seed gave no answer."""
+
+    migration: Migration | None = None
+    """None if not even the journal could be read."""
+    cluster: ClusterFacts | None = None
+    canal: RolloutFacts | None = None
+    cilium: RolloutFacts | None = None
+    on_cilium: int | None = None
+    """Pods of the pod network with a CiliumEndpoint; None if they could not be counted."""
+    on_pod_network: int | None = None
+
+
+def standing(facts: StandingFacts, error: BaseException) -> Standing:
+    """Return the state of the cluster in words, whether the run can be resumed, and whether a revert is possible."""
+    obstacle = _obstacle(facts, error)
+    revert = f"not now: {obstacle}" if obstacle or facts.migration is None else _how_to_revert(facts, facts.migration)
+    return Standing(state=_state(facts), resume=_resume(error), revert=revert, can_revert=not obstacle)
+
+
+def _state(facts: StandingFacts) -> str:
+    cluster = facts.cluster
+    if cluster is None:
+        return "it could not be looked at: its seed or its API server gave no answer"
+    parts = [
+        f"the Cluster's spec says {cluster.network}",
+        _serving("Canal", facts.canal),
+        _serving("Cilium", facts.cilium),
+    ]
+    if facts.on_cilium is not None and facts.on_pod_network is not None:
+        parts.append(f"{facts.on_cilium} of {facts.on_pod_network} pods have their network from Cilium")
+    return "; ".join(parts) + f"; {_effect(facts)}"
+
+
+def _serving(name: str, agents: RolloutFacts | None) -> str:
+    return f"{name} is not there" if agents is None else f"{name} serves {agents.ready} of {agents.desired} nodes"
+
+
+def _effect(facts: StandingFacts) -> str:
+    """Return what that means for workloads: pods of the two CNIs don't reach each other (docs/platform.md 5.3)."""
+    on_cilium, all_pods = facts.on_cilium, facts.on_pod_network
+    if on_cilium is None or all_pods is None:
+        return "how many pods are on which CNI is not known"
+    carriers = (("Canal", all_pods - on_cilium, facts.canal), ("Cilium", on_cilium, facts.cilium))
+    gone = [name for name, carried, agents in carriers if carried and agents is None]
+    if gone:
+        return f"{gone[0]}, which gave those pods their network, is gone: new pods may not start until the run goes on"
+    if 0 < on_cilium < all_pods:
+        return "pods on Canal and pods on Cilium can't reach each other: go on, or go back, soon"
+    return "all pods are on one CNI, and it is there"
+
+
+def _resume(error: BaseException) -> str:
+    if isinstance(error, LockLost):
+        return "another run holds the cluster's lock and goes on with this migration: leave it to that one"
+    how = "start the flow again with the same parameters: it goes on where it was"
+    if isinstance(error, OperatorActionNeeded):
+        return f"do first what the error says, then {how}"
+    if isinstance(error, Transient):
+        return f"{how}, as soon as the API server answers again"
+    if not isinstance(error, MigrationError):
+        return f"{how}; if it fails in the same way, this is a fault of the project"
+    return f"mend the cause, then {how}"
+
+
+def _obstacle(facts: StandingFacts, error: BaseException) -> str:
+    cluster = facts.cluster
+    obstacles = (
+        (isinstance(error, LockLost | LockHeld), "another run works on this cluster"),
+        (cluster is None, "the cluster can't be reached"),
+        (cluster is not None and cluster.deleting, "the cluster is being deleted"),
+        (cluster is not None and cluster.paused, "the cluster is paused, so KKP would change nothing"),
+        (facts.migration is None, "the journal can't be read"),
+        (facts.migration is not None and facts.migration.reverts, "this run takes a migration back already: resume it"),
+    )
+    return next((reason for holds, reason in obstacles if holds), "")
+
+
+def _how_to_revert(facts: StandingFacts, migration: Migration) -> str:
+    cluster = facts.cluster
+    if cluster is not None and cluster.network == migration.previous:
+        return "possible, and cheap: the Cluster's spec is as before. Run the flow revert-migration"
+    cost = "pods restart once more"
+    if migration.kind is Runbook.CHANGE_PROXY_MODE:
+        cost = "kube-proxy and Cilium's agents restart once more"
+    elif migration.previous_cni.type is CniType.CANAL:
+        cost = "pods that are on Cilium restart once more, and nodes have to be replaced"
+    return f"possible: run the flow revert-migration, which brings {migration.previous} back ({cost})"
