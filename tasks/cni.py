@@ -16,8 +16,12 @@ from tasks.policy import looking_task, perform, step_task
 async def remove_stale_cilium(run: RunningMigration) -> StepOutcome:
     """Leave nothing of an earlier Cilium installation that would keep KKP from installing it."""
     deadline = timedelta(minutes=run.request.deadlines.removal)
+    desired = run.request.desired_cni
+    keep_version = desired.version if desired and run.request.reverts else ""
     return await perform(
-        run, "remove stale Cilium", lambda opened: cilium.remove_stale_cilium(opened, deadline=deadline)
+        run,
+        "remove stale Cilium",
+        lambda opened: cilium.remove_stale_cilium(opened, deadline=deadline, keep_version=keep_version),
     )
 
 

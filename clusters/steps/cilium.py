@@ -20,7 +20,7 @@ from clusters.kinds import (
 from clusters.seed import OpenedCluster
 from clusters.steps.result import StepResult, already, changed, confirmed
 from clusters.watching import Live, watching, with_faults
-from migration.cilium import CiliumFacts, has_given_up, waits_for
+from migration.cilium import CiliumFacts, has_given_up, is_deployed, waits_for
 from migration.journal import Platform
 from migration.models import CniType, Pod, RestartOptions
 from migration.restart import Endpoints, plan_restart, pods_to_move
@@ -38,20 +38,36 @@ _POD_LABELS: Final[dict[Platform, str]] = {
 INTERVALS: Final = ("1h0m0s", "1h0m1s")
 
 
-async def remove_stale_cilium(opened: OpenedCluster, *, deadline: timedelta) -> StepResult:
+async def remove_stale_cilium(opened: OpenedCluster, *, deadline: timedelta, keep_version: str = "") -> StepResult:
     """Leave no ApplicationInstallation or Helm release of an earlier migration behind while the cluster is on Canal.
 
     KKP compares a new installation with the stored release, not with the cluster, and would install nothing
-    (docs/platform.md 4.4).
+    (docs/platform.md 4.4). A Cilium of `keep_version` that is whole stays: a migration that is taken back before it has
+    removed Cilium would cut off every pod otherwise.
     """
     cluster = await opened.seed.cluster(opened.ref.name)
     if cluster.cni.type is CniType.CILIUM:
         return already("the cluster was switched to Cilium before")
+    if keep_version and await _is_whole(opened, keep_version):
+        return already(f"Cilium {keep_version} is still there as a whole, and carries pods")
     was_there = await remove_application(opened, deadline=deadline)
     releases = await remove_releases(opened)
     if not was_there and not releases:
         return already("there was none")
     return changed(f"ApplicationInstallation {'removed' if was_there else 'absent'}, {releases} Helm releases removed")
+
+
+async def _is_whole(opened: OpenedCluster, version: str) -> bool:
+    """Tell whether KKP keeps this version deployed, and its agents and operator are what was installed."""
+    found = await opened.api.find(APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE)
+    if found is None:
+        return False
+    application = narrowing.application(found)
+    agents = await opened.api.find(DAEMON_SETS, "cilium", namespace=NAMESPACE)
+    operator = await opened.api.find(DEPLOYMENTS, "cilium-operator", namespace=NAMESPACE)
+    if application.deleting or application.version != version or not is_deployed(application):
+        return False
+    return all(workload is not None and narrowing.rollout(workload).is_rolled_out for workload in (agents, operator))
 
 
 async def remove_application(opened: OpenedCluster, *, deadline: timedelta) -> bool:

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from clusters.journal import change_migration, read_journal, read_migration
-from clusters.kinds import CLUSTERS
+from clusters.kinds import APPLICATION_INSTALLATIONS, CLUSTERS, DAEMON_SETS
 from clusters.steps import verification
 from clusters.steps.bookkeeping import begin_migration, finish_migration
+from clusters.steps.cilium import remove_stale_cilium
 from clusters.steps.switching import allow_cni_migration, switch_cni
 from migration.errors import OperatorActionNeeded
 from migration.models import Cni, CniType, MigrationRequest, ProxyMode, Runbook, StepStatus
@@ -15,7 +16,8 @@ from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.targets import reverting_request
 from tests.clusters.conftest import VERSION
 from tests.clusters.killing import kill_at
-from tests.clusters.on_cilium import begin
+from tests.clusters.looking import becomes
+from tests.clusters.on_cilium import LONG, begin, begin_to_canal, put_on_cilium
 from tests.unit.making import CANAL, CILIUM
 
 JOURNAL = {"method": "PUT", "path": "/configmaps/cni-migration$"}
@@ -172,3 +174,34 @@ async def test_closing_a_revert_twice_is_no_matter(cluster, opened, unfinished):
 
     assert (await finish_migration(opened, back.id)).status is StepStatus.CHANGED
     assert (await finish_migration(opened, back.id)).status is StepStatus.ALREADY
+
+
+class TestACiliumThatStillCarriesThePods:
+    """A migration to Canal is taken back after the switch, before Cilium was removed."""
+
+    @pytest.fixture
+    async def switched(self, cluster, opened):
+        await put_on_cilium(opened)
+        migration = await begin_to_canal(cluster, opened)
+        await allow_cni_migration(opened)
+        await switch_cni(opened, migration)
+        found = await opened.api.get(APPLICATION_INSTALLATIONS, "cilium", namespace="kube-system")
+        return found["metadata"]["uid"]
+
+    async def test_it_is_kept_as_a_whole(self, opened, switched):
+        result = await remove_stale_cilium(opened, deadline=LONG, keep_version=VERSION)
+
+        found = await opened.api.get(APPLICATION_INSTALLATIONS, "cilium", namespace="kube-system")
+        assert (result.status, found["metadata"]["uid"]) == (StepStatus.ALREADY, switched)
+
+    async def test_without_its_agents_it_is_removed(self, opened, switched):
+        agents = await opened.api.get(DAEMON_SETS, "cilium", namespace="kube-system")
+        await opened.api.delete(DAEMON_SETS, "cilium", namespace="kube-system", uid=agents["metadata"]["uid"])
+
+        async def is_gone():
+            return await opened.api.find(DAEMON_SETS, "cilium", namespace="kube-system") is None
+
+        await becomes(is_gone)
+        result = await remove_stale_cilium(opened, deadline=LONG, keep_version=VERSION)
+
+        assert result.status is StepStatus.CHANGED
