@@ -9,22 +9,45 @@ from typing import Any
 import pytest
 import yaml
 
-from clusters.access import denied, in_user_cluster, on_seed
+from clusters.access import denied, for_the_view, in_user_cluster, on_seed
 from clusters.api import KubeApi, open_api
-from migration.models import ClusterRef, Cni, CniType, MigrationRequest, RestartOptions, RestartStrategy
+from migration.models import (
+    ClusterRef,
+    Cni,
+    CniType,
+    MigrationRequest,
+    ProbeOptions,
+    RestartOptions,
+    RestartStrategy,
+    Runbook,
+)
 from tests.control_plane import ControlPlane
 from tests.rbac import atoms_of_rule
 from tests.rights import account_token, apply, seed_manifests, set_rules, user_cluster_manifests, without
 
 NAME = "hv2c7xk9tl"
+
+
+def request_for(runbook: Runbook) -> MigrationRequest:
+    """Return a request that uses everything that a runbook can do."""
+    return MigrationRequest(
+        cluster=ClusterRef(seed="seed", name=NAME),
+        runbook=runbook,
+        desired_cni=Cni(type=CniType.CILIUM, version="1.19.4"),
+        remove_crds=True,
+        pods=RestartOptions(strategy=RestartStrategy.EVICT),
+        probes=ProbeOptions(enabled=True),
+        reverts="an earlier one",
+    )
+
+
 WANTED = {
     "seed": on_seed(NAME, f"cluster-{NAME}", as_admin=True),
-    "user cluster": in_user_cluster(
-        MigrationRequest(
-            cluster=ClusterRef(seed="seed", name=NAME),
-            desired_cni=Cni(type=CniType.CILIUM, version="1.19.4"),
-            remove_crds=True,
-            pods=RestartOptions(strategy=RestartStrategy.EVICT),
+    "user cluster": tuple(
+        dict.fromkeys(
+            access
+            for runbook in Runbook
+            for access in (*in_user_cluster(request_for(runbook)), *for_the_view(request_for(runbook)))
         )
     ),
 }

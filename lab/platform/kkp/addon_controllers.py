@@ -61,11 +61,13 @@ class AddonInstaller(KkpController):
 
     def _on_cluster(self, change: Change) -> None:
         if self.concerns(change) and _is_asked_anew(change):
-            self.enqueue_after(self.context.cluster, self.context.addon_delay)
+            # At its start a controller looks at everything at once.
+            self.enqueue_after(self.context.cluster, self.context.addon_delay if change.before else 0.0)
 
     def _on_addon(self, change: Change) -> None:
         if namespace_of(change.object) == self.context.namespace:
-            self.enqueue(self.context.cluster)
+            # Not at once where addons take their time: news of an addon must not bring a change of the Cluster forward.
+            self.enqueue_after(self.context.cluster, self.context.addon_delay)
 
     async def act(self, key: str, cluster: Object) -> float | None:
         """Leave the right default Addons; those that users added are never deleted."""
