@@ -13,6 +13,8 @@ from tests.programs import NO_CONTROL_PLANE, NO_KUBECTL, find_control_plane, fin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LONG = "flows"
+"""The folder of the tests that take longest, each with a whole migration or several."""
 MEASURED = "measured"
 """Property by which a test tells lines that whoever runs the tests should see."""
 
@@ -41,12 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that need what this machine lacks."""
+    """Leave out the tests that need what this machine lacks; the long ones first, lest one process ends with them."""
     for need in NEEDS:
         needing = [item for item in items if item.get_closest_marker(need.mark)]
         if needing and not need.find():
             items[:] = [item for item in items if item not in needing]
             config.hook.pytest_deselected(items=needing)
+    items.sort(key=lambda item: LONG not in item.path.parts)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

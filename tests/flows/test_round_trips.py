@@ -27,6 +27,11 @@ async def on_cilium(api) -> set[bool]:
     return {is_on_cilium(pod, endpoints) for pod in pods if needs_network(pod) and pod.addresses and not pod.deleting}
 
 
+@pytest.mark.parametrize(
+    "any_cluster",
+    ["lab", pytest.param("a real API server with kube-controller-manager", marks=pytest.mark.control_plane)],
+    indirect=True,
+)
 async def test_a_round_trip_leaves_everything_as_it_was(any_cluster):
     async with any_cluster.apis() as (_, api):
         await plant(api)
