@@ -25,7 +25,7 @@ up: $(RUNTIME) ## Leave an embedded KKP and a Prefect server running, with all f
 	@$(BIN)/python -m deployments.up $(ARGS)
 
 test: $(DEV) ## Run all tests (those that need kubectl or a real kube-apiserver are left out without one)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) ## Formatting, lint, types and import rules
 	@$(BIN)/ruff format --check .
