@@ -79,7 +79,7 @@ def _known(found: Journal, migration_id: str) -> Migration:
         raise OperatorActionNeeded(
             f"migration {migration_id} is no longer in ConfigMap {journal.NAMESPACE}/{journal.NAME}: somebody removed "
             f"it. Its backups are the Secrets labelled cni-migration/id={migration_id}. Put the ConfigMap back, or "
-            'start the flow with accept=["not-on-canal"] and make pods without a controller anew from the backup '
-            "(docs/operating.md)"
+            'start the flow with accept=["not-on-canal"], on the way to Canal ["not-on-cilium"], and make pods without '
+            "a controller anew from the backup (docs/operating.md)"
         )
     return migration

@@ -31,7 +31,7 @@ async def conduct(request: MigrationRequest) -> MigrationReport:
     holder = str(runtime.flow_run.id)
     async with cluster_lock(request.cluster, holder, wait=timedelta(minutes=request.deadlines.lock)):
         # Step 2. Open the journal, or take up the migration that it has open.
-        run = await begin_migration(request, holder)
+        run = await begin_migration(request, holder, readiness.unfinished)
         if run is None:
             return await report_nothing_to_do(request, "another run migrated this cluster while this one waited for it")
         try:
@@ -60,7 +60,11 @@ async def take_back(run: RunningMigration, error: MigrationError) -> None:
         return
     reverse = await begin_migration(await reverting(run), run.holder)
     if reverse is not None:
-        await see_through(reverse)
+        try:
+            await see_through(reverse)
+        except MigrationError as obstacle:
+            await report_failure(reverse, obstacle)
+            raise
         await report_migration(reverse, ())
     raise MigrationReverted(
         f"{run.cluster} was not migrated: {error} The run was taken back as asked for, and everything is as before"

@@ -75,7 +75,8 @@ async def cilium_to_canal(run: RunningMigration) -> None:
         await remove_cilium_definitions(run)
 
     # Step 6. Replace the nodes, whose kernels keep Cilium's programs and interfaces.
-    await close_old_nodes(run)
+    if run.request.rotate_nodes:
+        await close_old_nodes(run)
     await replace_nodes(run)
 
 

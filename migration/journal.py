@@ -8,10 +8,9 @@ in it grows with the number of workloads, because a ConfigMap ends at 1 MiB.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from migration.errors import OperatorActionNeeded
 from migration.models import Cni, CniType, Frozen, Network, Runbook, StepOutcome
@@ -41,7 +40,7 @@ class Migration(Frozen):
 
     id: str
     kind: Runbook = Runbook.CANAL_TO_CILIUM
-    started_at: datetime
+    started_at: AwareDatetime
     started_by: str
     previous_cni: Cni
     desired_cni: Cni
@@ -71,7 +70,7 @@ class Migration(Frozen):
     """What was seen before a change, by which a later step tells whether the platform has acted on it."""
     boot_ids: Mapping[str, str] = Field(default_factory=dict)
     """Mapping of the nodes that a person has to reboot to the boot that they had before."""
-    finished_at: datetime | None = None
+    finished_at: AwareDatetime | None = None
 
     @property
     def is_open(self) -> bool:

@@ -14,6 +14,7 @@ from migration.markdown import cell, findings_table, table
 from migration.models import ClusterRef, Cni, Finding, Frozen, MigrationRequest, Runbook
 from migration.plan import Plan, PlannedPatch, plan
 from migration.survey import ClusterSurvey
+from migration.targets import is_same_migration
 from migration.text import listing
 
 SHOWN_PODS: Final = 20
@@ -33,6 +34,10 @@ class ReadinessReport(Frozen):
     desired_proxy_mode: str
     nothing_to_do: str = ""
     """Why there is nothing to do; empty if there is."""
+    unfinished: str = ""
+    """Id of the migration that a run would go on with; empty if it would begin one."""
+    resumes: str = ""
+    """The unfinished migration that a run would go on with, and how far it is; empty if it would begin one."""
     findings: tuple[Finding, ...] = ()
     """All of them, blockers first; those that were accepted are marked."""
     plan: Plan | None = None
@@ -59,6 +64,7 @@ class ReadinessReport(Frozen):
         if self.nothing_to_do:
             return self.nothing_to_do
         counts = f"{len(self.findings)} findings, {len(self.accepted)} blockers of them accepted"
+        counts += f"; it takes up {self.resumes}" if self.resumes else ""
         if self.is_ready:
             return f"{self.cluster.name} is ready for {self.runbook}: {counts}"
         codes = listing(sorted({finding.code for finding in self.blockers}), count=5)
@@ -79,9 +85,23 @@ def readiness_report(survey: ClusterSurvey, request: MigrationRequest) -> Readin
         desired_cni=wanted.cni,
         desired_proxy_mode=wanted.proxy_mode,
         nothing_to_do=reason or "",
+        unfinished=_unfinished(survey, request),
+        resumes=_resumed(survey, request),
         findings=found,
         plan=None if reason else plan(survey, request),
     )
+
+
+def _unfinished(survey: ClusterSurvey, request: MigrationRequest) -> str:
+    found = survey.journal.open_migration()
+    return found.id if found is not None and is_same_migration(request, found) else ""
+
+
+def _resumed(survey: ClusterSurvey, request: MigrationRequest) -> str:
+    found = survey.journal.open_migration()
+    if found is None or not is_same_migration(request, found):
+        return ""
+    return f"migration {found.id}, in which {len(found.steps)} steps are recorded: what is done is not done again"
 
 
 def readiness_to_markdown(report: ReadinessReport) -> str:

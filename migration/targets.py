@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from migration.errors import InvalidRequest
 from migration.facts import ClusterFacts
 from migration.journal import Journal, Migration
 from migration.models import Cni, CniType, MigrationRequest, Network, ProxyMode, Runbook
 
 DEFAULT_PROXY_MODE = ProxyMode.IPTABLES
 """For a cluster that leaves ebpf and whose journal doesn't know what it had before: every node and CNI can do it."""
+MODE_ALREADY_SET = "mode-already-set"
+"""The finding by whose code an operator asks for the rest of a change that KKP was told by other means."""
 START = {
     Runbook.CANAL_TO_CILIUM: CniType.CANAL,
     Runbook.CILIUM_TO_CANAL: CniType.CILIUM,
@@ -46,6 +49,13 @@ def is_same_migration(request: MigrationRequest, migration: Migration) -> bool:
     )
 
 
+def way_on(unfinished: Migration) -> str:
+    """Return how an unfinished migration comes to its end."""
+    if unfinished.reverts:
+        return f"it takes migration {unfinished.reverts} back. Start the flow revert-migration, which goes on with it"
+    return "finish it first, with the same parameters, or take it back with the flow revert-migration"
+
+
 def is_done(request: MigrationRequest, cluster: ClusterFacts, journal: Journal) -> Migration | None:
     """Return the finished migration after which nothing of the request is left to do."""
     last = journal.last_finished()
@@ -66,20 +76,54 @@ def why_nothing_to_do(request: MigrationRequest, cluster: ClusterFacts, journal:
     last = is_done(request, cluster, journal)
     if last is not None:
         return f"{cluster.name} runs {cluster.network} since migration {last.id}: nothing to do"
-    has_mode = request.desired_proxy_mode == cluster.proxy_mode and request.desired_cni in (None, cluster.cni)
+    has_mode = request.desired_proxy_mode == cluster.proxy_mode and MODE_ALREADY_SET not in request.accept
     if request.runbook is Runbook.CHANGE_PROXY_MODE and has_mode and journal.open_migration() is None:
-        return f"{cluster.name} has kube-proxy mode {cluster.proxy_mode}: nothing to do"
+        return (
+            f"{cluster.name} has kube-proxy mode {cluster.proxy_mode}: nothing to do. To have its nodes replaced all "
+            f"the same, accept {MODE_ALREADY_SET}"
+        )
     return None
+
+
+def migration_to_take_back(journal: Journal, cluster: ClusterFacts) -> Migration:
+    """Return the unfinished migration, or else the one that was finished last; of a revert, the one that it takes back.
+
+    Raises InvalidRequest if there is none, or if the cluster was changed since: a revert must not undo what it doesn't
+    know.
+    """
+    unfinished, last = journal.open_migration(), journal.last_finished()
+    newest = unfinished or last
+    found = journal.find(newest.reverts) if newest is not None and newest.reverts else newest
+    if newest is None or found is None:
+        raise InvalidRequest(
+            f"the journal of {cluster.name} has no migration that could be taken back: run the flow for the way that "
+            "you want to go, canal-to-cilium, cilium-to-canal or change-proxy-mode"
+        )
+    known = (newest.desired,) if newest.reverts else (newest.desired, newest.previous)
+    if unfinished is None and cluster.network not in known:
+        raise InvalidRequest(
+            f"{cluster.name} was changed to {cluster.network} since migration {newest.id} had left it on "
+            f"{newest.desired}: a revert would undo that as well. Run the flow for the way that you want to go"
+        )
+    return found
 
 
 def reverting_request(request: MigrationRequest, migration: Migration) -> MigrationRequest:
     """Return the request that takes a migration back: the opposite runbook to what the cluster had before."""
+    if migration.previous_proxy_mode not in ("", *ProxyMode):
+        raise InvalidRequest(
+            f"migration {migration.id} is said to have set out from kube-proxy mode {migration.previous_proxy_mode!r}, "
+            "which is none: its journal was edited. Correct it there"
+        )
     mode = ProxyMode(migration.previous_proxy_mode) if migration.previous_proxy_mode else None
     changes = {
         "runbook": OPPOSITE[migration.kind],
         "desired_cni": None if migration.kind is Runbook.CHANGE_PROXY_MODE else migration.previous_cni,
         "desired_proxy_mode": mode,
         "reverts": migration.id,
+        # What was asked for the other CNI is no wish for this one.
+        "remove_crds": False,
+        "manifest": "",
     }
     return request.model_copy(update=changes)
 

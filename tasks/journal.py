@@ -12,12 +12,12 @@ from tasks.policy import looking_task, perform
 
 
 @looking_task("begin migration", retries=4)
-async def begin_migration(request: MigrationRequest, holder: str) -> RunningMigration | None:
+async def begin_migration(request: MigrationRequest, holder: str, going_on_with: str = "") -> RunningMigration | None:
     """Return the open migration of the cluster, begun now or taken up from an earlier run; None if none is left."""
     logger = get_run_logger()
     async with open_cluster(request.cluster, logger.info) as opened:
         await renew_lock(opened.api, holder)
-        migration = await bookkeeping.begin_migration(opened, request)
+        migration = await bookkeeping.begin_migration(opened, request, going_on_with=going_on_with)
     if migration is None:
         return None
     done = f", {len(migration.steps)} steps recorded" if migration.steps else ""

@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from clusters.journal import read_migration
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps import machines, reboots
-from clusters.steps.result import StepResult
+from clusters.steps.result import StepResult, already
 from migration.models import RunningMigration, StepOutcome
 from tasks.policy import looking_task, perform, step_task
 
@@ -20,6 +20,8 @@ async def list_machine_deployments(run: RunningMigration) -> tuple[str, ...]:
     if not run.request.rotate_nodes:
         return ()
     async with open_cluster(run.cluster, get_run_logger().info) as opened:
+        if not await machines.needs_new_nodes(opened, await read_migration(opened.api, run.id)):
+            return ()
         return await machines.rotatable_machine_deployments(opened)
 
 
@@ -51,9 +53,10 @@ async def await_reboots(run: RunningMigration) -> StepOutcome | None:
     if not run.request.rotate_nodes:
         return None
     deadline = timedelta(minutes=run.request.deadlines.reboot)
-    return await perform(
-        run,
-        "await reboots",
-        lambda opened: reboots.await_reboots(opened, run.id, deadline=deadline),
-        disruptive=True,
-    )
+
+    async def act(opened: OpenedCluster) -> StepResult:
+        if not await machines.needs_new_nodes(opened, await read_migration(opened.api, run.id)):
+            return already("nothing is left on the nodes that a reboot would clear")
+        return await reboots.await_reboots(opened, run.id, deadline=deadline)
+
+    return await perform(run, "await reboots", act, disruptive=True)

@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from clusters.survey import survey_cluster
 from migration.errors import PreflightFailed
 from migration.models import MigrationRequest, Severity
+from migration.readiness import refuse_unknown_codes
 from migration.readiness_report import ReadinessReport, readiness_report, readiness_to_markdown
 from tasks.policy import looking_task
 
@@ -35,6 +36,7 @@ async def examine_readiness(request: MigrationRequest) -> ReadinessReport:
 async def _examined(request: MigrationRequest) -> ReadinessReport:
     """Look at the cluster, tell what was found, and publish it."""
     logger = get_run_logger()
+    refuse_unknown_codes(request.accept)
     report = readiness_report(await survey_cluster(request, logger.info), request)
     for finding in report.findings:
         logger.log(_LEVELS[finding.severity], "%s: %s", finding.severity, finding)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from prefect.artifacts import acreate_markdown_artifact
+from prefect.artifacts import Artifact, acreate_markdown_artifact
 from prefect.logging import get_run_logger
 
 from clusters.journal import read_migration
@@ -41,6 +41,7 @@ async def report_migration(run: RunningMigration, findings: tuple[Finding, ...])
         findings=(*findings, *(finding for step in migration.steps for finding in step.findings)),
     )
     await _publish(report)
+    await _settle_failure(report)
     return report
 
 
@@ -97,6 +98,14 @@ def _message(cluster: ClusterFacts, migration: Migration) -> str:
     if migration.kind is Runbook.CHANGE_PROXY_MODE:
         return f"The kube-proxy mode of {name} was changed from {migration.previous_proxy_mode} to {mode}."
     return f"{name} was migrated from {before} to {now}."
+
+
+async def _settle_failure(report: MigrationReport) -> None:
+    """Leave no report on a failure as the newest one that a later run has overtaken."""
+    key = f"migration-failure-{report.cluster.name}"
+    if await Artifact.aget(key) is not None:
+        text = f"# {report.cluster.name}: settled\n\nA later run has settled that failure. {report.message}"
+        await acreate_markdown_artifact(text, key=key, description=f"{report.cluster}: settled")
 
 
 async def _publish(report: MigrationReport) -> None:

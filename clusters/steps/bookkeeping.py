@@ -14,23 +14,31 @@ from migration.journal import Journal, Migration, Platform
 from migration.models import MigrationRequest, StepOutcome
 from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.readiness import NOT_ON_START
-from migration.targets import START, desired_network, is_same_migration, why_nothing_to_do
+from migration.targets import START, desired_network, is_same_migration, way_on, why_nothing_to_do
 from migration.versions import DEFAULT_TUNNEL_PORT
 
 CARRIED_OVER = ("baseline", "bare-pods")
 """Backups of an unfinished migration that its reversal needs as well: what was before is what was before both."""
 
 
-async def begin_migration(opened: OpenedCluster, request: MigrationRequest) -> Migration | None:
+async def begin_migration(
+    opened: OpenedCluster, request: MigrationRequest, *, going_on_with: str = ""
+) -> Migration | None:
     """Return the cluster's open migration to where the request leads, begun now unless an earlier run did.
 
     None if another run has finished it since this one looked. Raises OperatorActionNeeded if another migration is open,
-    or if the cluster is no longer what the readiness check saw: this is asked again under the lock.
+    or if the cluster is no longer what the readiness check saw: this is asked again under the lock. So it is if the
+    migration that the check saw unfinished, `going_on_with`, was closed since.
     """
     cluster, journal = await opened.seed.cluster(opened.ref.name), await read_journal(opened.api)
     if why_nothing_to_do(request, cluster, journal):
         return None
     unfinished = journal.open_migration()
+    if going_on_with and (unfinished is None or unfinished.id != going_on_with):
+        raise OperatorActionNeeded(
+            f"migration {going_on_with} of {opened.ref}, with which this run was to go on, was closed while it waited: "
+            "another run finished it or took it back. Start again if you still want to migrate this cluster"
+        )
     if unfinished is None or unfinished.id == request.reverts:
         _require_start(cluster, request)
     platform: Platform = "addons" if await opened.seed.offered_cilium_versions() is None else "applications"
@@ -51,7 +59,7 @@ async def begin_migration(opened: OpenedCluster, request: MigrationRequest) -> M
     if not is_same_migration(request, migration):
         raise OperatorActionNeeded(
             f"migration {migration.id} of {opened.ref} ({migration.kind} to {migration.target}) is unfinished: "
-            "finish it first, with the same parameters, or take it back with the flow revert-migration"
+            + way_on(migration)
         )
     return migration
 
@@ -103,6 +111,12 @@ async def record_step(opened: OpenedCluster, migration_id: str, outcome: StepOut
 async def finish_migration(opened: OpenedCluster, migration_id: str) -> StepResult:
     """Leave the journal closed, and the Cluster without the label if this migration added it."""
     migration = await read_migration(opened.api, migration_id)
+    cluster = await opened.seed.cluster(opened.ref.name)
+    if migration.is_open and cluster.network != migration.desired:
+        raise OperatorActionNeeded(
+            f"Cluster {cluster.name} says {cluster.network}, though this migration led to {migration.desired}: "
+            "somebody changed it meanwhile. Change it back and start the flow again, or take the migration back"
+        )
     removed = False if migration.label_was_there else await opened.seed.label(opened.ref.name, present=False)
     if not migration.is_open:
         return already("the migration was closed")

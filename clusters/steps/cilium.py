@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import contextlib
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from clusters import narrowing
@@ -21,6 +22,7 @@ from clusters.seed import OpenedCluster
 from clusters.steps.result import StepResult, already, changed, confirmed
 from clusters.watching import Live, watching, with_faults
 from migration.cilium import CiliumFacts, has_given_up, is_deployed, waits_for
+from migration.errors import NotFound
 from migration.journal import Platform
 from migration.models import CniType, Pod, RestartOptions
 from migration.restart import Endpoints, plan_restart, pods_to_move
@@ -34,6 +36,7 @@ _POD_LABELS: Final[dict[Platform, str]] = {
     "applications": "app.kubernetes.io/part-of=cilium",
     "addons": "k8s-app=cilium",
 }
+REMINDED: Final = "cni-migration/reminded-at"
 # KKP's own interval, and one that differs by nothing that matters: KKP sets its own again within minutes.
 INTERVALS: Final = ("1h0m0s", "1h0m1s")
 
@@ -76,6 +79,8 @@ async def remove_application(opened: OpenedCluster, *, deadline: timedelta) -> b
     if found is None:
         return False
     await opened.api.delete(APPLICATION_INSTALLATIONS, APPLICATION, namespace=NAMESPACE, uid=found["metadata"]["uid"])
+    if "deletionTimestamp" in found["metadata"]:
+        await _remind(opened)
     applications = _one(opened.api, APPLICATION_INSTALLATIONS, APPLICATION, lambda item: item["metadata"]["uid"])
 
     def uninstalling() -> str | None:
@@ -91,6 +96,13 @@ async def remove_application(opened: OpenedCluster, *, deadline: timedelta) -> b
             advice="A paused cluster or one without nodes keeps it: look at its finalizer and at the cluster's state.",
         )
     return True
+
+
+async def _remind(opened: OpenedCluster) -> None:
+    """Have KKP look again at a deletion that it passed over, as while a cluster is paused (docs/platform.md 4.6)."""
+    patch = {"metadata": {"annotations": {REMINDED: datetime.now(UTC).isoformat(timespec="seconds")}}}
+    with contextlib.suppress(NotFound):
+        await opened.api.patch(APPLICATION_INSTALLATIONS, APPLICATION, patch, namespace=NAMESPACE)
 
 
 async def remove_releases(opened: OpenedCluster) -> int:

@@ -64,7 +64,7 @@ async def prepare_cilium_removal(opened: OpenedCluster, migration_id: str, *, de
         await record_marks(opened, migration_id, {CNI_UNINSTALL: str(takes_along).lower()})
         return already("Cilium is no ApplicationInstallation here")
     has_begun = any(mark.startswith(f"{REMOVAL}/") for mark in migration.marks)
-    is_kept = has_begun or is_installed(narrowing.application(found))
+    is_kept = has_begun or (is_installed(narrowing.application(found)) and await _serves(opened))
     if cluster.cni.type is CniType.CANAL or not is_kept:
         # Agents may have run for a while and left their file: nothing can be configured any more, so nodes must go.
         await record_marks(opened, migration_id, {CNI_UNINSTALL: "false"})
@@ -75,6 +75,12 @@ async def prepare_cilium_removal(opened: OpenedCluster, migration_id: str, *, de
     await _until_agents_run_with_it(opened, migration, deadline=deadline)
     await record_marks(opened, migration_id, {CNI_UNINSTALL: str(CNI_UNINSTALL in wanted).lower()})
     return changed(", ".join(f"{key} {value}" for key, value in wanted.items()))
+
+
+async def _serves(opened: OpenedCluster) -> bool:
+    """Tell whether an agent is ready anywhere: Helm is content with none on small clusters (docs/platform.md 4.5)."""
+    agents = await opened.api.find(DAEMON_SETS, AGENTS, namespace=NAMESPACE)
+    return agents is not None and narrowing.rollout(agents).ready > 0
 
 
 async def _takes_its_file_along(opened: OpenedCluster) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from clusters import narrowing
 from clusters.journal import change_migration, read_migration
-from clusters.kinds import MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
+from clusters.kinds import CILIUM_NODES, MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
 from clusters.seed import OpenedCluster
 from clusters.steps.bare_pods import remember_all_bare_pods, restore_bare_pods
 from clusters.steps.cilium_removal import CNI_UNINSTALL
@@ -25,7 +25,7 @@ from clusters.watching import Live, watching, with_faults
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.facts import MachineDeploymentFacts
 from migration.journal import Migration
-from migration.models import StepStatus
+from migration.models import CniType, StepStatus
 from migration.patches import FORCE_RESTART, restart_patch
 
 CLOSED_NODES: Final = "closed-nodes"
@@ -42,6 +42,19 @@ class _Machine:
     labels: Mapping[str, str]
 
 
+async def needs_new_nodes(opened: OpenedCluster, migration: Migration) -> bool:
+    """Tell whether nodes may hold traces of what is taken out.
+
+    Not if a revert finds that nothing was ever switched, or that none of Cilium's agents, which announce their nodes
+    when they start, has ever run.
+    """
+    if not migration.reverts:
+        return True
+    if migration.previous == migration.desired:
+        return False
+    return migration.old_cni is not CniType.CILIUM or bool(await opened.api.list(CILIUM_NODES))
+
+
 async def rotatable_machine_deployments(opened: OpenedCluster) -> tuple[str, ...]:
     """Return `namespace/name` of the MachineDeployments that have machines."""
     found = await list_machine_deployments(opened.api)
@@ -53,7 +66,7 @@ async def close_old_nodes(opened: OpenedCluster, migration: Migration) -> StepRe
 
     Only those that a MachineDeployment owns, which goes on to replace them (docs/platform.md 5.2).
     """
-    if migration.marks.get(CNI_UNINSTALL) != "false":
+    if migration.marks.get(CNI_UNINSTALL) != "false" or not await needs_new_nodes(opened, migration):
         return already("new pods can start on every node")
     nodes = [node for node in await list_nodes(opened.api) if node.owned_by_machine and not node.deleting]
     # Remembered first: a repeat must not close the new ones.

@@ -7,8 +7,11 @@ docs/findings.md lists the codes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Final
 
 from migration.asking import is_under_way
+from migration.errors import InvalidRequest
 from migration.models import Finding, MigrationRequest, Severity
 from migration.readiness import (
     access,
@@ -26,9 +29,9 @@ from migration.readiness import (
 )
 from migration.readiness.access import missing_permission
 from migration.readiness.cluster import NOT_ON_CANAL, NOT_ON_CILIUM, NOT_ON_START
-from migration.readiness.codes import CAUSED_BY_A_MIGRATION
+from migration.readiness.codes import CAUSED_BY_A_MIGRATION, SEVERITIES
 from migration.survey import ClusterSurvey
-from migration.targets import is_done
+from migration.targets import why_nothing_to_do
 
 __all__ = [
     "NOT_ON_CANAL",
@@ -38,8 +41,12 @@ __all__ = [
     "findings",
     "missing_permission",
     "nothing_to_do",
+    "refuse_unknown_codes",
     "with_acceptance",
 ]
+
+VERIFICATION: Final = "verification"
+"""What lets a run close that ends with something worse than before: accepted like a finding, and none of the check."""
 
 _RULES = (
     *cluster.RULES,
@@ -85,10 +92,18 @@ def with_acceptance(found: Iterable[Finding], accepted: Iterable[str]) -> tuple[
 
 def nothing_to_do(survey: ClusterSurvey, request: MigrationRequest) -> str | None:
     """Return why there is nothing to do: this project brought the cluster to where it shall be. None if there is."""
-    last = is_done(request, survey.cluster, survey.journal)
-    if last is None:
-        return None
-    return f"{survey.cluster.name} runs {survey.cluster.network} since migration {last.id}: nothing to do"
+    return why_nothing_to_do(request, survey.cluster, survey.journal)
+
+
+def refuse_unknown_codes(accepted: Iterable[str]) -> None:
+    """Raise InvalidRequest for an accepted code that no finding has: it was meant to be another."""
+    if unknown := sorted(set(accepted) - set(SEVERITIES) - {VERIFICATION}):
+        close = get_close_matches(unknown[0], [*SEVERITIES, VERIFICATION], n=3)
+        like = f"; like it are {', '.join(close)}" if close else ""
+        raise InvalidRequest(
+            f"accept names {', '.join(map(repr, unknown))}, which no finding has as its code{like}. "
+            "docs/findings.md lists them all"
+        )
 
 
 def _softened(finding: Finding) -> Finding:

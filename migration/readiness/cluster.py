@@ -8,7 +8,7 @@ from migration.asking import is_under_way, new_cni, target
 from migration.models import Finding, MigrationRequest, Runbook
 from migration.readiness.codes import blocker
 from migration.survey import ClusterSurvey
-from migration.targets import START
+from migration.targets import START, way_on
 
 NOT_ON_CANAL = "not-on-canal"
 NOT_ON_CILIUM = "not-on-cilium"
@@ -55,7 +55,7 @@ def start(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding]
             "other-migration",
             f"migration {unfinished.id}",
             f"{unfinished.kind} to {unfinished.target}, begun by {unfinished.started_by or 'somebody'}, is unfinished",
-            "Finish it first, by starting its flow with the same parameters, or take it back with revert-migration.",
+            f"{way_on(unfinished).capitalize()}.",
         )
     elif unfinished is None and not request.reverts and wanted is not None and cluster.cni.type is not wanted:
         code = NOT_ON_START[request.runbook]

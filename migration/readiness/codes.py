@@ -63,7 +63,7 @@ SEVERITIES: Final[Mapping[str, tuple[Severity, ...]]] = {
     "kernel-too-old": (_B,),
     "no-nodes": (_B,),
     "node-architecture": (_B,),
-    "node-cordoned": (_W,),
+    "node-cordoned": (_B, _W),
     "node-not-ready": (_B,),
     "node-tainted": (_I,),
     "node-without-machine": (_W,),

@@ -17,6 +17,14 @@ _ARCHITECTURES: Final = ("amd64", "arm64")
 
 def state(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
     """Find nodes on which the new CNI can't start, and those that take no pods."""
+    all_cordoned = bool(survey.nodes) and all(node.cordoned for node in survey.nodes)
+    if all_cordoned:
+        yield blocker(
+            "node-cordoned",
+            f"all {len(survey.nodes)} nodes",
+            "they are cordoned, so no pod that is restarted finds a place",
+            "Uncordon those that shall serve.",
+        )
     if not survey.nodes:
         yield blocker("no-nodes", "the user cluster", "it has no node", "KKP installs no application without a node.")
     for node in survey.nodes:
@@ -30,7 +38,7 @@ def state(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding
                 f"architecture {node.architecture}",
                 "Neither CNI is tested there by KKP: remove it, or accept this if you know better.",
             )
-        if node.cordoned:
+        if node.cordoned and not all_cordoned:
             yield warning("node-cordoned", subject, "it is cordoned", "Its pods move to other nodes if there is room.")
 
 

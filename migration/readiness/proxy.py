@@ -9,6 +9,7 @@ from migration.models import CniType, Finding, MigrationRequest, ProxyMode, Runb
 from migration.proxy_mode import modes_of
 from migration.readiness.codes import blocker, warning
 from migration.survey import ClusterSurvey
+from migration.targets import MODE_ALREADY_SET
 from migration.versions import is_before_applications
 
 
@@ -52,10 +53,10 @@ def no_change(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Find
         return
     if not changes_mode(survey, request):
         yield warning(
-            "mode-already-set",
+            MODE_ALREADY_SET,
             f"Cluster {survey.cluster.name}",
             f"it has kube-proxy mode {survey.cluster.proxy_mode} already",
-            "Only its nodes would be replaced: don't start the run unless that is what you want.",
+            "The run confirms it, and replaces the nodes, in whose kernels other rules may be left.",
         )
 
 

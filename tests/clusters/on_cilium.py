@@ -9,7 +9,7 @@ import yaml
 
 from clusters.api import KubeApi
 from clusters.journal import read_migration
-from clusters.kinds import APPLICATION_INSTALLATIONS, CONFIG_MAPS, DAEMON_SETS, PODS, Kind
+from clusters.kinds import APPLICATION_INSTALLATIONS, CLUSTERS, CONFIG_MAPS, DAEMON_SETS, PODS, Kind
 from clusters.seed import OpenedCluster
 from clusters.steps import addon_removal, bookkeeping, canal_arrival, cilium, cilium_removal, cni_backup, switching
 from migration.journal import Migration
@@ -41,6 +41,15 @@ async def put_on_cilium(
         await change_values(opened.api, tunnelPort=tunnel_port)
         await becomes(lambda: is_configured(opened.api, "tunnel-port", str(tunnel_port)))
         await cilium.wait_for_cilium(opened, version=VERSION, deadline=LONG)
+
+
+async def have_arrived(opened: OpenedCluster, migration: Migration | None) -> None:
+    """Have the Cluster say what a migration leads to, as its switch would."""
+    assert migration is not None
+    await opened.seed.label(opened.ref.name, present=True)
+    cni = migration.desired_cni.model_dump(mode="json")
+    spec = {"cniPlugin": cni, "clusterNetwork": {"proxyMode": migration.desired.proxy_mode}}
+    await opened.seed.api.patch(CLUSTERS, opened.ref.name, {"spec": spec})
 
 
 async def begin(cluster: LabCluster, opened: OpenedCluster, runbook: Runbook, **changes: Any) -> Migration:

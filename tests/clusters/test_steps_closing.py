@@ -20,6 +20,7 @@ from migration.readiness import findings, nothing_to_do
 from tests.clusters.conftest import SOON
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
+from tests.clusters.on_cilium import have_arrived
 
 
 def outcome(step="switch CNI"):
@@ -80,12 +81,14 @@ class TestFinish:
     async def test_a_label_that_was_there_before_stays(self, cluster, opened):
         await allow_cni_migration(opened)
         begun = await begin_migration(opened, cluster.request)
+        await have_arrived(opened, begun)
 
         await finish_migration(opened, begun.id)
 
         assert UNSAFE_CNI_MIGRATION in (await opened.seed.cluster(opened.ref.name)).labels
 
     async def test_the_last_step_is_recorded_though_the_journal_is_closed(self, opened, migration):
+        await have_arrived(opened, migration)
         await finish_migration(opened, migration.id)
 
         await record_step(opened, migration.id, outcome("finish migration"))
@@ -218,3 +221,11 @@ class TestSurvey:
 
         assert await shared_opened.seed.cluster(shared_opened.ref.name) == before
         assert await shared_opened.api.list(CONFIG_MAPS, namespace="kube-system") == maps
+
+
+async def test_a_cluster_that_somebody_changed_meanwhile_is_no_success(opened, migration):
+    """It was begun towards Cilium, and the Cluster says Canal."""
+    with pytest.raises(OperatorActionNeeded, match=r"says canal v3\.30, .* led to cilium 1\.19\.4"):
+        await finish_migration(opened, migration.id)
+
+    assert (await read_journal(opened.api)).open_migration() is not None

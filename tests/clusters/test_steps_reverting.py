@@ -17,7 +17,7 @@ from migration.targets import reverting_request
 from tests.clusters.conftest import VERSION
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
-from tests.clusters.on_cilium import LONG, begin, begin_to_canal, put_on_cilium
+from tests.clusters.on_cilium import LONG, begin, begin_to_canal, have_arrived, put_on_cilium
 from tests.unit.making import CANAL, CILIUM
 
 JOURNAL = {"method": "PUT", "path": "/configmaps/cni-migration$"}
@@ -72,6 +72,7 @@ async def test_an_unfinished_one_is_closed_and_what_it_owes_is_carried_over(clus
 async def test_the_label_that_the_first_one_added_goes_with_the_second(cluster, opened, unfinished):
     back = await begin_migration(opened, taking_back(cluster, unfinished))
     assert not back.label_was_there
+    await have_arrived(opened, back)
 
     await finish_migration(opened, back.id)
 
@@ -123,7 +124,7 @@ async def test_the_way_that_is_taken_back_can_not_be_gone_on(cluster, opened, un
     await begin_migration(opened, taking_back(cluster, unfinished))
 
     with pytest.raises(
-        OperatorActionNeeded, match=r"\(cilium-to-canal to canal v3\.30\) is unfinished: finish it first"
+        OperatorActionNeeded, match=r"\(cilium-to-canal to canal v3\.30\) is unfinished: it takes migration .* back"
     ):
         await begin_migration(opened, request_for(cluster, desired_cni=CILIUM))
 
@@ -171,6 +172,7 @@ async def test_a_revert_can_be_taken_back_itself(cluster, opened, finished):
 
 async def test_closing_a_revert_twice_is_no_matter(cluster, opened, unfinished):
     back = await begin_migration(opened, taking_back(cluster, unfinished))
+    await have_arrived(opened, back)
 
     assert (await finish_migration(opened, back.id)).status is StepStatus.CHANGED
     assert (await finish_migration(opened, back.id)).status is StepStatus.ALREADY
@@ -205,3 +207,15 @@ class TestACiliumThatStillCarriesThePods:
         result = await remove_stale_cilium(opened, deadline=LONG, keep_version=VERSION)
 
         assert result.status is StepStatus.CHANGED
+
+
+async def test_a_run_that_was_to_go_on_with_a_migration_begins_no_other(cluster, opened, unfinished):
+    """It waited for the lock while another run took that migration back."""
+    reverse = await begin_migration(opened, taking_back(cluster, unfinished))
+    await have_arrived(opened, reverse)
+    await finish_migration(opened, reverse.id)
+
+    with pytest.raises(OperatorActionNeeded, match=r"with which this run was to go on, was closed while it waited"):
+        await begin_migration(opened, cluster.request, going_on_with=unfinished.id)
+
+    assert (await read_journal(opened.api)).open_migration() is None

@@ -26,7 +26,7 @@ pytestmark = [
     # A tenth of a minute is no whole number of them.
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
 ]
-CLUSTERS = 6
+CLUSTERS = 7
 # Six seconds: the lab is two hundred times as fast.
 SOON = Deadlines().model_copy(update={"cni": 0.1})
 
@@ -89,6 +89,18 @@ async def test_a_run_that_is_to_go_back_on_failure_does(cluster, before):
     async with cluster.apis() as (_, api):
         first, second = (await read_journal(api)).migrations
         assert (first.reverted_by, second.reverts) == (second.id, first.id)
+
+
+async def test_a_revert_that_can_t_configure_cilium_leaves_no_node_closed(cluster, before):
+    """Its agents never came up for good: the nodes that may hold their file are closed, and must be replaced."""
+    cluster.lab.remote.add_fault("platform", "agent-crash-loop", cluster=cluster.name, subject="*", times=None)
+
+    with pytest.raises(MigrationReverted):
+        await cluster.migrate(rotate_nodes=False, on_failure=OnFailure.REVERT, deadlines=SOON)
+
+    await assert_as_before(cluster, *before)
+    async with cluster.apis() as (_, api):
+        assert [node["metadata"]["name"] for node in await api.list(NODES) if node["spec"].get("unschedulable")] == []
 
 
 async def test_a_failure_before_anything_was_switched_is_taken_back_by_its_label_alone(cluster, before):

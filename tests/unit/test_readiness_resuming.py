@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from migration.errors import InvalidRequest
 from migration.journal import Journal
 from migration.models import CniType, ProxyMode, Runbook
-from migration.readiness import blockers, findings, nothing_to_do, with_acceptance
+from migration.readiness import blockers, findings, nothing_to_do, refuse_unknown_codes, with_acceptance
 from migration.targets import reverting_request
 from tests.unit.making import (
     CANAL,
@@ -106,7 +107,7 @@ NOT_DONE = [
     to_cilium({"desired_proxy_mode": ProxyMode.EBPF}, cluster=make_cluster(cni=CILIUM), journal=finished()),
     to_cilium(cluster=make_cluster(cni=CILIUM), journal=finished(reverted_by="m2")),
     to_canal({"reverts": "m1"}, cluster=make_cluster(), journal=finished(desired_cni=CANAL, reverts="m0")),
-    to_mode(ProxyMode.EBPF, cluster=make_cluster(cni=CILIUM, proxy_mode="ebpf")),
+    to_mode(ProxyMode.EBPF, cluster=make_cluster(cni=CILIUM, proxy_mode="iptables")),
 ]
 
 
@@ -129,3 +130,17 @@ def test_the_cni_of_a_revert_is_the_one_before():
 
     assert request.desired_cni == CANAL
     assert request.desired_cni.type is CniType.CANAL
+
+
+def test_the_mode_that_a_cluster_has_is_nothing_to_do_unless_that_is_accepted():
+    case = to_mode(ProxyMode.EBPF, cluster=make_cluster(cni=CILIUM, proxy_mode="ebpf"))
+    accepted = case.request.model_copy(update={"accept": ("mode-already-set",)})
+
+    assert "has kube-proxy mode ebpf: nothing to do" in (nothing_to_do(case.survey, case.request) or "")
+    assert nothing_to_do(case.survey, accepted) is None
+
+
+def test_an_unknown_code_in_accept_is_refused_with_those_that_are_like_it():
+    with pytest.raises(InvalidRequest, match=r"'node-not-redy'.*node-not-ready"):
+        refuse_unknown_codes(["node-not-redy"])
+    refuse_unknown_codes(["node-not-ready", "verification"])

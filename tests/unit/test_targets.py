@@ -1,13 +1,16 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from migration.errors import InvalidRequest
 from migration.journal import Journal
 from migration.models import Cni, CniType, Network, ProxyMode, Runbook
 from migration.targets import (
     desired_network,
     is_done,
     is_same_migration,
+    migration_to_take_back,
     previous_version,
     reverting_request,
     why_nothing_to_do,
@@ -161,3 +164,42 @@ def test_the_version_that_a_cluster_ran_last_is_remembered():
     assert previous_version(journal, CniType.CANAL) == CANAL
     assert previous_version(journal, CniType.CILIUM) == CILIUM
     assert previous_version(Journal(), CniType.CILIUM) is None
+
+
+class TestWhatARevertTakesBack:
+    """The unfinished migration, or else the last one; never what somebody changed since."""
+
+    def test_of_several_the_unfinished_one(self):
+        journal = Journal(current="m2", migrations=(make_migration("m1", finished_at=BEGIN), make_migration("m2")))
+
+        assert migration_to_take_back(journal, make_cluster()).id == "m2"
+
+    def test_of_a_revert_the_one_that_it_takes_back(self):
+        first = make_migration("m1", finished_at=BEGIN, reverted_by="m2")
+        reverse = make_migration("m2", previous_cni=CILIUM, desired_cni=CANAL, reverts="m1", finished_at=BEGIN)
+
+        assert migration_to_take_back(Journal(migrations=(first, reverse)), make_cluster()).id == "m1"
+
+    @pytest.mark.parametrize("reverts", ["", "m0"])
+    def test_a_cluster_that_was_changed_since_is_left_to_people(self, reverts):
+        last = make_migration("m1", finished_at=BEGIN, reverts=reverts)
+        earlier = make_migration("m0", finished_at=BEGIN - timedelta(hours=1))
+        journal = Journal(migrations=(earlier, last))
+
+        with pytest.raises(InvalidRequest, match=r"was changed to .* since migration m1"):
+            migration_to_take_back(journal, make_cluster(cni=CILIUM, proxy_mode="nftables"))
+
+    def test_an_empty_journal_has_none(self):
+        with pytest.raises(InvalidRequest, match="no migration that could be taken back"):
+            migration_to_take_back(Journal(), make_cluster())
+
+    def test_what_was_asked_for_the_one_cni_is_not_asked_for_the_other(self):
+        request = make_request(manifest="canal.yaml", remove_crds=True)
+
+        reverse = reverting_request(request, make_migration("m1"))
+
+        assert (reverse.manifest, reverse.remove_crds) == ("", False)
+
+    def test_an_edited_journal_is_told_as_such(self):
+        with pytest.raises(InvalidRequest, match=r"'IPVS'.*its journal was edited"):
+            reverting_request(make_request(), make_migration("m1", previous_proxy_mode="IPVS"))
