@@ -5,6 +5,7 @@ docs/platform.md has the facts behind each. Every test drives a small cluster of
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -289,16 +290,26 @@ async def test_a_stale_release_keeps_cilium_out(cilium: WholeCluster) -> None:
 
 
 async def test_new_pods_of_services_are_missed_between_kube_proxy_and_its_replacement(tmp_path: Path) -> None:
-    async with whole_cluster(tmp_path, nodes=4, agent_start=300.0) as cluster:
+    async with whole_cluster(tmp_path, nodes=4, agent_start=900.0) as cluster:
         await cluster.migrate_to_cilium()
         await cluster.patch_cluster({"clusterNetwork": {"proxyMode": "ebpf"}})
         await cluster.until(lambda: not cluster.pods("kube-proxy"), "kube-proxy is gone")
-        await replace_pods(cluster, "cart")
-        client = key_of(cluster.pods("frontend", key="app")[0])
+        replacing = asyncio.create_task(replace_pods(cluster, "cart"))
 
-        assert not cluster.network.serves(client, "shop/cart")
-        assert cluster.network.reaches(client, key_of(cluster.pods("cart", key="app")[0]))
-        await cluster.until(lambda: cluster.network.serves(client, "shop/cart"), "Cilium replaces kube-proxy")
+        def misses(client: str) -> bool:
+            """Tell whether a client reaches each backend, and none of them through the Service."""
+            backends = [key_of(pod) for pod in cluster.pods("cart", key="app") if is_pod_ready(pod)]
+            reaches_all = all(cluster.network.reaches(client, backend) for backend in backends)
+            return bool(backends) and reaches_all and not cluster.network.serves(client, "shop/cart")
+
+        clients = [key_of(pod) for pod in cluster.pods("frontend", key="app")]
+        await cluster.until(lambda: any(map(misses, clients)), "new pods are missed")
+        await replacing
+
+        def are_served() -> bool:
+            return all(cluster.network.serves(client, "shop/cart") for client in clients)
+
+        await cluster.until(are_served, "Cilium replaces kube-proxy")
 
 
 async def replace_pods(cluster: WholeCluster, app: str) -> None:
