@@ -21,13 +21,14 @@ from migration.models import (
     RestartOptions,
     Runbook,
 )
+from migration.versions import DEFAULT_CILIUM
 
 
 @flow(name="canal-to-cilium", flow_run_name="canal-to-cilium {seed}/{cluster}")
 async def canal_to_cilium(
     seed: str,
     cluster: str,
-    cilium_version: str = "1.19.4",
+    cilium_version: str = DEFAULT_CILIUM,
     proxy_mode: ProxyMode | None = None,
     tunnel_port: Annotated[int, Field(ge=1, le=65535)] | None = None,
     rotate_nodes: bool = True,

@@ -11,12 +11,12 @@ from pydantic import Field
 from migration.errors import InvalidRequest
 from migration.models import ClusterRef, Cni, CniType, MigrationRequest, ProxyMode, RestartOptions, Runbook
 from migration.readiness_report import ReadinessReport
+from migration.versions import DEFAULT_CANAL, DEFAULT_CILIUM
 from tasks.readiness import examine_readiness
 
-# KKP 2.31, pkg/cni/version.go: the defaults of each type.
 DEFAULT_CNIS: Final = {
-    Runbook.CANAL_TO_CILIUM: Cni(type=CniType.CILIUM, version="1.19.4"),
-    Runbook.CILIUM_TO_CANAL: Cni(type=CniType.CANAL, version="v3.31"),
+    Runbook.CANAL_TO_CILIUM: Cni(type=CniType.CILIUM, version=DEFAULT_CILIUM),
+    Runbook.CILIUM_TO_CANAL: Cni(type=CniType.CANAL, version=DEFAULT_CANAL),
 }
 
 

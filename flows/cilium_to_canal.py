@@ -18,13 +18,14 @@ from migration.models import (
     RestartOptions,
     Runbook,
 )
+from migration.versions import DEFAULT_CANAL
 
 
 @flow(name="cilium-to-canal", flow_run_name="cilium-to-canal {seed}/{cluster}")
 async def cilium_to_canal(
     seed: str,
     cluster: str,
-    canal_version: str = "v3.31",
+    canal_version: str = DEFAULT_CANAL,
     proxy_mode: ProxyMode | None = None,
     rotate_nodes: bool = True,
     remove_crds: bool = False,

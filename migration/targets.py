@@ -5,7 +5,7 @@ from __future__ import annotations
 from migration.errors import InvalidRequest
 from migration.facts import ClusterFacts
 from migration.journal import Journal, Migration
-from migration.models import Cni, CniType, MigrationRequest, Network, ProxyMode, Runbook
+from migration.models import CniType, MigrationRequest, Network, ProxyMode, Runbook
 
 DEFAULT_PROXY_MODE = ProxyMode.IPTABLES
 """For a cluster that leaves ebpf and whose journal doesn't know what it had before: every node and CNI can do it."""
@@ -126,12 +126,6 @@ def reverting_request(request: MigrationRequest, migration: Migration) -> Migrat
         "manifest": "",
     }
     return request.model_copy(update=changes)
-
-
-def previous_version(journal: Journal, cni: CniType) -> Cni | None:
-    """Return the CNI of this type that the cluster ran last, as far as its journal remembers."""
-    known = [found.previous_cni for found in reversed(journal.migrations) if found.previous_cni.type is cni]
-    return known[0] if known else None
 
 
 def _mode_on_canal(journal: Journal) -> str:

@@ -13,6 +13,10 @@ from migration.errors import InvalidRequest
 # installs them.
 FIRST_INSTALLABLE_CILIUM = (1, 13, 0)
 
+# KKP 2.31, pkg/cni/version.go: what it takes where no version is asked for.
+DEFAULT_CILIUM = "1.19.4"
+DEFAULT_CANAL = "v3.31"
+
 # Canal's flannel uses the kernel's default VXLAN port (no Port in net-conf.json), which is Cilium's default as well.
 FLANNEL_VXLAN_PORT = 8472
 DEFAULT_TUNNEL_PORT = 8473

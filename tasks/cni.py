@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from clusters.journal import read_migration
-from clusters.seed import OpenedCluster
 from clusters.steps import addon_removal, canal_arrival, cilium, cilium_removal, restoring, switching
-from clusters.steps.result import StepResult
 from migration.models import RunningMigration, StepOutcome
-from tasks.policy import looking_task, perform, step_task
+from tasks.policy import journaled, looking_task, perform, step_task
 
 
 @step_task("remove stale Cilium")
@@ -46,24 +43,19 @@ async def allow_cni_migration(run: RunningMigration) -> StepOutcome:
 @looking_task("switch CNI", retries=4)
 async def switch_cni(run: RunningMigration) -> StepOutcome:
     """Leave the Cluster's spec on the desired CNI."""
-
-    async def act(opened: OpenedCluster) -> StepResult:
-        return await switching.switch_cni(opened, await read_migration(opened.api, run.id))
-
-    return await perform(run, "switch CNI", act)
+    return await perform(run, "switch CNI", journaled(run, switching.switch_cni))
 
 
 @looking_task("wait for Cilium", retries=4)
 async def wait_for_cilium(run: RunningMigration) -> StepOutcome:
     """Return once Cilium serves every node."""
     deadline = timedelta(minutes=run.request.deadlines.cni)
-
-    async def act(opened: OpenedCluster) -> StepResult:
-        migration = await read_migration(opened.api, run.id)
-        return await cilium.wait_for_cilium(
+    act = journaled(
+        run,
+        lambda opened, migration: cilium.wait_for_cilium(
             opened, version=migration.desired_cni.version, platform=migration.platform, deadline=deadline
-        )
-
+        ),
+    )
     return await perform(run, "wait for Cilium", act, disruptive=True)
 
 
@@ -71,22 +63,19 @@ async def wait_for_cilium(run: RunningMigration) -> StepOutcome:
 async def wait_for_canal(run: RunningMigration) -> StepOutcome:
     """Return once Canal serves every node."""
     deadline = timedelta(minutes=run.request.deadlines.cni)
-
-    async def act(opened: OpenedCluster) -> StepResult:
-        migration = await read_migration(opened.api, run.id)
-        return await canal_arrival.wait_for_canal(opened, version=migration.desired_cni.version, deadline=deadline)
-
+    act = journaled(
+        run,
+        lambda opened, migration: canal_arrival.wait_for_canal(
+            opened, version=migration.desired_cni.version, deadline=deadline
+        ),
+    )
     return await perform(run, "wait for Canal", act, disruptive=True)
 
 
 @step_task("restore policies")
 async def restore_policies(run: RunningMigration) -> StepOutcome:
     """Leave the policies of the former CNI there again, if this run takes a migration back."""
-
-    async def act(opened: OpenedCluster) -> StepResult:
-        return await restoring.restore_policies(opened, await read_migration(opened.api, run.id))
-
-    return await perform(run, "restore policies", act)
+    return await perform(run, "restore policies", journaled(run, restoring.restore_policies))
 
 
 @looking_task("verify pods on Cilium", retries=4)

@@ -11,7 +11,7 @@ from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps import machines, reboots
 from clusters.steps.result import StepResult, already
 from migration.models import RunningMigration, StepOutcome
-from tasks.policy import looking_task, perform, step_task
+from tasks.policy import journaled, looking_task, perform, step_task
 
 
 @looking_task("list MachineDeployments", retries=4)
@@ -28,22 +28,19 @@ async def list_machine_deployments(run: RunningMigration) -> tuple[str, ...]:
 @step_task("close old nodes")
 async def close_old_nodes(run: RunningMigration) -> StepOutcome:
     """Leave nodes that would give new pods a dead CNI closed to them."""
-
-    async def act(opened: OpenedCluster) -> StepResult:
-        return await machines.close_old_nodes(opened, await read_migration(opened.api, run.id))
-
-    return await perform(run, "close old nodes", act)
+    return await perform(run, "close old nodes", journaled(run, machines.close_old_nodes))
 
 
 @step_task("rotate MachineDeployment")
 async def rotate_machine_deployment(run: RunningMigration, machine_deployment: str) -> StepOutcome:
     """Leave a MachineDeployment with new nodes only."""
     deadline = timedelta(minutes=run.request.deadlines.rotation)
-
-    async def act(opened: OpenedCluster) -> StepResult:
-        migration = await read_migration(opened.api, run.id)
-        return await machines.rotate_machine_deployment(opened, migration, machine_deployment, deadline=deadline)
-
+    act = journaled(
+        run,
+        lambda opened, migration: machines.rotate_machine_deployment(
+            opened, migration, machine_deployment, deadline=deadline
+        ),
+    )
     return await perform(run, f"rotate {machine_deployment}", act)
 
 

@@ -12,12 +12,14 @@ from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 
+from clusters.journal import read_migration
 from clusters.lock import renew_lock
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.bookkeeping import record_step
 from clusters.steps.measuring import measured
 from clusters.steps.result import StepResult
 from migration.errors import Transient
+from migration.journal import Migration
 from migration.models import RunningMigration, StepOutcome
 
 RETRY_DELAYS_SECONDS: Final[list[float]] = [2, 10, 30, 60]
@@ -78,6 +80,17 @@ def looking_task(name: str, *, retries: int = 2) -> TaskDecorator:
         persist_result=False,
     )
     return cast("TaskDecorator", decorator)
+
+
+def journaled(
+    run: RunningMigration, act: Callable[[OpenedCluster, Migration], Awaitable[StepResult]]
+) -> Callable[[OpenedCluster], Awaitable[StepResult]]:
+    """Return the action of a step that needs the migration as the journal has it when the step begins."""
+
+    async def acting(opened: OpenedCluster) -> StepResult:
+        return await act(opened, await read_migration(opened.api, run.id))
+
+    return acting
 
 
 async def perform(

@@ -11,7 +11,6 @@ from migration.targets import (
     is_done,
     is_same_migration,
     migration_to_take_back,
-    previous_version,
     reverting_request,
     why_nothing_to_do,
 )
@@ -155,15 +154,6 @@ def test_the_way_back_leads_to_what_was_before(migration, runbook, cni, mode):
 
     assert (back.runbook, back.desired_cni, back.desired_proxy_mode) == (runbook, cni, mode)
     assert (back.reverts, back.rotate_nodes) == (migration.id, False)
-
-
-def test_the_version_that_a_cluster_ran_last_is_remembered():
-    older = Cni(type=CniType.CANAL, version="v3.29")
-    journal = journal_of(done("m1", previous_cni=older), done("m2", **BACK), done("m3", previous_cni=CANAL))
-
-    assert previous_version(journal, CniType.CANAL) == CANAL
-    assert previous_version(journal, CniType.CILIUM) == CILIUM
-    assert previous_version(Journal(), CniType.CILIUM) is None
 
 
 class TestWhatARevertTakesBack:
