@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from statistics import median
 
 from migration.asking import changes_mode, may_keep_cni_file, new_cni, planned_restart, target
-from migration.models import CniType, Frozen, MigrationRequest, ProxyMode
+from migration.frozen import Frozen
+from migration.models import CniType, MigrationRequest, ProxyMode
 from migration.patches import tunnel_port
 from migration.restart import Wave
 from migration.survey import ClusterSurvey

@@ -13,7 +13,8 @@ from typing import Literal
 from pydantic import AwareDatetime, Field, ValidationError
 
 from migration.errors import OperatorActionNeeded
-from migration.models import Cni, CniType, Frozen, Network, Runbook, StepOutcome
+from migration.frozen import Frozen
+from migration.models import Cni, CniType, Network, Runbook, StepOutcome
 
 NAMESPACE = "kube-system"
 NAME = "cni-migration"

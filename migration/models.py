@@ -6,13 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Frozen(BaseModel):
-    """A model that can't be changed and accepts no unknown field."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from migration.frozen import Frozen
+from migration.windows import Maintenance
 
 
 class CniType(StrEnum):
@@ -58,6 +55,17 @@ class Runbook(StrEnum):
     CANAL_TO_CILIUM = "canal-to-cilium"
     CILIUM_TO_CANAL = "cilium-to-canal"
     CHANGE_PROXY_MODE = "change-proxy-mode"
+
+
+class Stretch(StrEnum):
+    """What lies between two safe points of a run, where the cluster is fine for as long as it takes."""
+
+    PREPARE = "preparation"
+    MOVE = "move to the new CNI"
+    REMOVE = "removal of the old CNI"
+    MODE = "change of the kube-proxy mode"
+    NODES = "replacement of nodes"
+    REBOOTS = "reboots by hand"
 
 
 class OnFailure(StrEnum):
@@ -184,6 +192,12 @@ class MigrationRequest(Frozen):
     deadlines: Deadlines = Deadlines()
     accept: tuple[str, ...] = ()
     on_failure: OnFailure = OnFailure.STOP
+    maintenance: Maintenance = Maintenance()
+    ignore_window: bool = False
+    approval: bool = False
+    """Whether a person has to agree before the first disruptive step."""
+    stop_at_safe_point: bool = False
+    """Whether the run is to end at the next safe point, and not at the runbook's end."""
     requested_by: str = ""
     reverts: str = ""
     """Id of the migration that this one takes back; empty if it takes none back."""

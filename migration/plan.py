@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from migration.asking import changes_mode, may_keep_cni_file, new_cni, planned_restart, target
 from migration.estimate import Estimate, estimate
-from migration.models import CniType, Frozen, MigrationRequest, Network
+from migration.frozen import Frozen
+from migration.models import CniType, MigrationRequest, Network
 from migration.patches import (
     UNSAFE_CNI_MIGRATION,
     label_patch,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migration.asking import changes_mode, may_keep_cni_file, target
-from migration.models import Frozen, MigrationRequest, Runbook
+from migration.frozen import Frozen
+from migration.models import MigrationRequest, Runbook
 from migration.survey import ClusterSurvey
 
 

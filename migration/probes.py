@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from migration.models import Frozen
+from migration.frozen import Frozen
 from migration.replacement import newly_so
 
 MOST_NODES: Final = 20

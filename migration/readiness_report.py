@@ -10,8 +10,9 @@ from typing import Final
 from migration import readiness
 from migration.asking import target
 from migration.estimate import Estimate
+from migration.frozen import Frozen
 from migration.markdown import cell, findings_table, table
-from migration.models import ClusterRef, Cni, Finding, Frozen, MigrationRequest, Runbook
+from migration.models import ClusterRef, Cni, Finding, MigrationRequest, Runbook
 from migration.plan import Plan, PlannedPatch, plan
 from migration.survey import ClusterSurvey
 from migration.targets import is_same_migration

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from migration.cilium import RolloutFacts
 from migration.errors import LockHeld, LockLost, MigrationError, OperatorActionNeeded, Transient
 from migration.facts import ClusterFacts
+from migration.frozen import Frozen
 from migration.journal import Migration
-from migration.models import CniType, Frozen, Runbook
+from migration.models import CniType, Runbook
 
 
 class Standing(Frozen):

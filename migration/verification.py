@@ -10,7 +10,8 @@ from typing import Final
 from pydantic import Field
 
 from migration.facts import NodeFacts
-from migration.models import Frozen, Pod
+from migration.frozen import Frozen
+from migration.models import Pod
 from migration.probes import ProbeResult, worse_probes
 from migration.replacement import newly_so
 from migration.restart import needs_network
