@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ from clusters.wire import translate_response, translate_transport
 from migration.errors import Conflict, Expired, InvalidRequest, NotFound, Transient
 
 Json = Any
+Fence = Callable[[], Awaitable[None]]
+"""Is asked before every change, and raises what speaks against it."""
 
 PAGE: Final = 500
 REQUEST_SECONDS: Final = 30.0
@@ -42,10 +44,15 @@ _backoff = wait_random_exponential(multiplier=0.25, max=4)
 class KubeApi:
     """One API server. `where` names it in messages, as `seed lab` or `user cluster abc`."""
 
-    def __init__(self, client: ApiClient, *, where: str) -> None:
+    def __init__(self, client: ApiClient, *, where: str, fence: Fence | None = None) -> None:
         self._client = client
+        self._fence = fence
         self.where = where
         self.url = str(client.configuration.host)
+
+    def fenced(self, fence: Fence) -> KubeApi:
+        """Return the same API server, on which nothing is changed without asking the fence just before."""
+        return KubeApi(self._client, where=self.where, fence=fence)
 
     async def get(self, kind: Kind, name: str, *, namespace: str = "") -> Json:
         """Return one object. Raises NotFound."""
@@ -182,6 +189,8 @@ class KubeApi:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> Json:
+        if self._fence is not None and method != "GET":
+            await self._fence()
         patience = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
         async with self._respond(
             method, path, query=query, body=body, patience=patience, content_type=content_type

@@ -1,7 +1,9 @@
 """One migration per cluster: a Lease in the user cluster, renewed while its holder works.
 
 A dead holder's lease expires after `DURATION_SECONDS`. A holder that lost its lease is told by LockLost, before its
-next change; it never takes it back silently, for somebody else may have worked on the cluster meanwhile.
+next change; it never takes it back silently, for somebody else may have worked on the cluster meanwhile. Kubernetes
+takes no fencing token with a request, so the fence is on the holder's side: no change is sent more than
+`CONFIRM_SECONDS` after the lease was last seen to be ours, and a lease lives longer than any request does.
 """
 
 from __future__ import annotations
@@ -21,6 +23,38 @@ from migration.journal import NAME, NAMESPACE
 DURATION_SECONDS: Final = 60
 RENEW_SECONDS: Final = 15
 LOOK_SECONDS: Final = 5.0
+CONFIRM_SECONDS: Final = 2.0
+
+
+class LockFence:
+    """Lets changes through for as long as `holder` has the cluster's lock, which it prolongs in passing.
+
+    A process that was stopped, or a machine that was suspended, asks again when it wakes: the clock counts both.
+    """
+
+    def __init__(self, user_cluster: KubeApi, holder: str) -> None:
+        self._user_cluster, self._holder = user_cluster, holder
+        self._confirmed_at = self._renewed_at = float("-inf")
+        self._confirming = asyncio.Lock()
+
+    async def __call__(self) -> None:
+        """Return if the lock was ours a moment ago. Raises LockLost, and Transient if that can't be found out."""
+        if _now() - self._confirmed_at < CONFIRM_SECONDS:
+            return
+        async with self._confirming:
+            asked_at = _now()
+            if asked_at - self._confirmed_at < CONFIRM_SECONDS:
+                return
+            if asked_at - self._renewed_at > RENEW_SECONDS:
+                await renew_lock(self._user_cluster, self._holder)
+                self._renewed_at = asked_at
+            else:
+                await confirm_lock(self._user_cluster, self._holder)
+            self._confirmed_at = asked_at
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 async def acquire_lock(user_cluster: KubeApi, holder: str, *, deadline: timedelta, tell: Tell) -> None:
@@ -28,27 +62,50 @@ async def acquire_lock(user_cluster: KubeApi, holder: str, *, deadline: timedelt
     ends = time.monotonic() + deadline.total_seconds()
     told = ""
     while True:
-        other = await _try(user_cluster, holder, may_take=True)
+        other = await try_lock(user_cluster, holder)
         if other is None:
             return
         if other != told:
             tell(f"waiting for the lock of this cluster: {other} has it")
             told = other
         if time.monotonic() >= ends:
-            raise LockHeld(
-                f"{other} has the lock of {user_cluster.where} and didn't end within {deadline}. Nothing was changed. "
-                f"If that run is dead, its lease expires {DURATION_SECONDS} s after its last sign of life: try again"
-            )
+            raise still_held(user_cluster, other, waited=deadline)
         await asyncio.sleep(min(LOOK_SECONDS, max(0.1, ends - time.monotonic())))
+
+
+async def try_lock(user_cluster: KubeApi, holder: str) -> str | None:
+    """Hold the cluster's lock as `holder` unless another one does, which is returned."""
+    return await _try(user_cluster, holder, may_take=True)
+
+
+def still_held(user_cluster: KubeApi, other: str, *, waited: timedelta) -> LockHeld:
+    """Return what to raise when another run did not end in time."""
+    return LockHeld(
+        f"{other} has the lock of {user_cluster.where} and didn't end within {waited}. Nothing was changed. "
+        f"If that run is dead, its lease expires {DURATION_SECONDS} s after its last sign of life: try again"
+    )
+
+
+async def who_holds(user_cluster: KubeApi) -> str | None:
+    """Return who has the cluster's lock, None if it is free or has expired."""
+    found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
+    holder = _holder_of(found)
+    is_free = found is None or not holder or _has_expired(found["spec"], datetime.now(UTC))
+    return None if is_free else _run(holder)
 
 
 async def renew_lock(user_cluster: KubeApi, holder: str) -> None:
     """Prolong the lock. Raises LockLost if `holder` doesn't have it any more."""
     other = await _try(user_cluster, holder, may_take=False)
     if other is not None:
-        raise LockLost(
-            f"{other} holds the lock of {user_cluster.where}, which this run had: it stops before its next change"
-        )
+        raise _lost(user_cluster, other)
+
+
+async def confirm_lock(user_cluster: KubeApi, holder: str) -> None:
+    """Look whether `holder` has the lock. Raises LockLost if it doesn't any more."""
+    current = _holder_of(await user_cluster.find(LEASES, NAME, namespace=NAMESPACE))
+    if current != holder:
+        raise _lost(user_cluster, _run(current))
 
 
 async def release_lock(user_cluster: KubeApi, holder: str) -> None:
@@ -92,6 +149,12 @@ async def _try(user_cluster: KubeApi, holder: str, *, may_take: bool) -> str | N
         current = _holder_of(await user_cluster.find(LEASES, NAME, namespace=NAMESPACE))
         return None if current == holder else _run(current)
     return None
+
+
+def _lost(user_cluster: KubeApi, other: str) -> LockLost:
+    return LockLost(
+        f"{other} holds the lock of {user_cluster.where}, which this run had: it stops before its next change"
+    )
 
 
 def _holder_of(found: Mapping[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ import binascii
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from clusters.api import KubeApi, open_api
 from clusters.connections import parse_kubeconfig, seed_kubeconfig
 from clusters.expiry import expires_at
 from clusters.kinds import APPLICATION_DEFINITIONS, CLUSTERS, SECRETS
+from clusters.lock import LockFence
 from clusters.watching import Live, Tell
 from migration.errors import Conflict, Forbidden, InvalidRequest, NotFound, Permanent, Unauthorized
 from migration.facts import ClusterFacts
@@ -173,18 +174,29 @@ class OpenedCluster:
 
 
 @asynccontextmanager
-async def open_cluster(ref: ClusterRef, tell: Tell) -> AsyncIterator[OpenedCluster]:
-    """Open a seed and, through it, the API of one of its user clusters."""
+async def open_cluster(ref: ClusterRef, tell: Tell, *, holder: str = "") -> AsyncIterator[OpenedCluster]:
+    """Open a seed and, through it, the API of one of its user clusters.
+
+    With a holder, nothing is changed on either unless it has the cluster's lock. Raises LockLost if it hasn't.
+    """
     async with open_seed(ref.seed) as seed:
         secret, kubeconfig = await seed.user_cluster_kubeconfig(await seed.cluster(ref.name))
         where = f"user cluster {ref.name}"
         try:
             async with open_api(kubeconfig, where=where) as api:
-                yield OpenedCluster(ref, seed, api, tell, secret, expires_at(kubeconfig))
+                opened = OpenedCluster(ref, seed, api, tell, secret, expires_at(kubeconfig))
+                yield await _fenced(opened, holder) if holder else opened
         except Unauthorized as error:
             if not str(error).startswith(where):
                 raise
             raise Unauthorized(f"{error}. It came from Secret {secret} on {seed.api.where}") from error
+
+
+async def _fenced(opened: OpenedCluster, holder: str) -> OpenedCluster:
+    fence = LockFence(opened.api, holder)
+    await fence()
+    seed = Seed(opened.seed.api.fenced(fence), opened.seed.connection)
+    return replace(opened, seed=seed, api=opened.api.fenced(fence))
 
 
 def _kubeconfig_of(found: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prefect.logging import get_run_logger
 
-from clusters.lock import renew_lock
 from clusters.seed import open_cluster
 from clusters.steps import bookkeeping
 from migration.models import MigrationRequest, RunningMigration, StepOutcome
@@ -15,8 +14,7 @@ from tasks.policy import looking_task, perform
 async def begin_migration(request: MigrationRequest, holder: str, going_on_with: str = "") -> RunningMigration | None:
     """Return the open migration of the cluster, begun now or taken up from an earlier run; None if none is left."""
     logger = get_run_logger()
-    async with open_cluster(request.cluster, logger.info) as opened:
-        await renew_lock(opened.api, holder)
+    async with open_cluster(request.cluster, logger.info, holder=holder) as opened:
         migration = await bookkeeping.begin_migration(opened, request, going_on_with=going_on_with)
     if migration is None:
         return None

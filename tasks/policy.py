@@ -13,7 +13,6 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 
 from clusters.journal import read_migration
-from clusters.lock import renew_lock
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.bookkeeping import record_step
 from clusters.steps.measuring import measured
@@ -100,13 +99,12 @@ async def perform(
     *,
     disruptive: bool = False,
 ) -> StepOutcome:
-    """Run a step while the lock is held, and leave its outcome in the journal. Raises LockLost before any change.
+    """Run a step while the lock is held, and leave its outcome in the journal. Raises LockLost before the next change.
 
     The outage that workloads have during a disruptive step is measured, unless the step does so itself.
     """
     logger = get_run_logger()
-    async with open_cluster(run.cluster, logger.info) as opened:
-        await renew_lock(opened.api, run.holder)
+    async with open_cluster(run.cluster, logger.info, holder=run.holder) as opened:
         started_at = datetime.now(UTC)
         result = await (measured(opened, lambda: act(opened)) if disruptive else act(opened))
         outcome = StepOutcome(

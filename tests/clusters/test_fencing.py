@@ -1,0 +1,95 @@
+"""A holder that lost the cluster's lock sends no further change, wherever in a step it is."""
+
+import pytest
+
+from clusters import lock as lock_module
+from clusters.kinds import CLUSTERS, CONFIG_MAPS, LEASES
+from clusters.lock import acquire_lock
+from clusters.seed import open_cluster
+from migration.errors import LockLost, Transient
+from migration.journal import NAME, NAMESPACE
+from tests.clusters.test_lock import AT_ONCE, let_expire, remove_lease
+
+LEASE_PATH = f"/namespaces/{NAMESPACE}/leases"
+
+
+def tell(_line):
+    pass
+
+
+@pytest.fixture
+async def held(api, shared):
+    """A cluster whose lock `run-1` has."""
+    await remove_lease(api)
+    await acquire_lock(api, "run-1", deadline=AT_ONCE, tell=tell)
+    yield shared.ref
+    await remove_lease(api)
+
+
+def config_map(name):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+
+
+async def taken_over(api, monkeypatch):
+    monkeypatch.setattr(lock_module, "CONFIRM_SECONDS", 0.0)
+    await let_expire(api)
+    await acquire_lock(api, "run-2", deadline=AT_ONCE, tell=tell)
+
+
+async def test_changes_go_through_while_the_lock_is_held(held, api):
+    async with open_cluster(held, tell, holder="run-1") as opened:
+        created = await opened.api.create(CONFIG_MAPS, config_map("fence-open"), namespace="default")
+
+        await opened.api.delete(CONFIG_MAPS, "fence-open", namespace="default", uid=created["metadata"]["uid"])
+
+
+async def test_whoever_lost_the_lock_changes_nothing_more_in_the_user_cluster(held, api, monkeypatch):
+    async with open_cluster(held, tell, holder="run-1") as opened:
+        await taken_over(api, monkeypatch)
+
+        with pytest.raises(LockLost, match="run run-2 holds the lock"):
+            await opened.api.create(CONFIG_MAPS, config_map("fence-shut"), namespace="default")
+        assert await opened.api.find(CONFIG_MAPS, "fence-shut", namespace="default") is None
+
+
+async def test_whoever_lost_the_lock_changes_nothing_more_on_the_seed(held, api, monkeypatch):
+    async with open_cluster(held, tell, holder="run-1") as opened:
+        before = await opened.seed.api.get(CLUSTERS, held.name)
+        await taken_over(api, monkeypatch)
+
+        with pytest.raises(LockLost):
+            await opened.seed.label(held.name, present=True)
+        assert (await opened.seed.api.get(CLUSTERS, held.name))["metadata"].get("labels") == before["metadata"].get(
+            "labels"
+        )
+
+
+async def test_a_cluster_is_not_opened_for_whoever_lost_its_lock(held, api, monkeypatch):
+    await taken_over(api, monkeypatch)
+
+    with pytest.raises(LockLost):
+        async with open_cluster(held, tell, holder="run-1"):
+            pytest.fail("it was opened")
+
+
+async def test_nothing_is_changed_while_nobody_knows_who_has_the_lock(held, api, shared, monkeypatch):
+    async with open_cluster(held, tell, holder="run-1") as opened:
+        monkeypatch.setattr(lock_module, "CONFIRM_SECONDS", 0.0)
+        shared.fault("500", method="GET", path=LEASE_PATH, times=None)
+
+        with pytest.raises(Transient):
+            await opened.api.create(CONFIG_MAPS, config_map("fence-blind"), namespace="default")
+
+        shared.clear_faults()
+        assert await opened.api.find(CONFIG_MAPS, "fence-blind", namespace="default") is None
+
+
+async def test_a_fence_prolongs_the_lock_in_passing(held, api, monkeypatch):
+    monkeypatch.setattr(lock_module, "CONFIRM_SECONDS", 0.0)
+    monkeypatch.setattr(lock_module, "RENEW_SECONDS", -1)
+    async with open_cluster(held, tell, holder="run-1") as opened:
+        before = (await api.get(LEASES, NAME, namespace=NAMESPACE))["spec"]["renewTime"]
+        created = await opened.api.create(CONFIG_MAPS, config_map("fence-renews"), namespace="default")
+        await opened.api.delete(CONFIG_MAPS, "fence-renews", namespace="default", uid=created["metadata"]["uid"])
+
+        assert (await api.get(LEASES, NAME, namespace=NAMESPACE))["spec"]["renewTime"] > before
