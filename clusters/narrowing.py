@@ -13,6 +13,7 @@ from migration.facts import ClusterFacts, EndpointFacts, MachineDeploymentFacts,
 from migration.gitops import gitops_owner
 from migration.models import Cni, CniType, Owner, Pod
 from migration.probes import ProbePod
+from migration.update_window import UpdateWindow
 
 Json = Any
 
@@ -71,6 +72,7 @@ def cluster_facts(found: Json) -> ClusterFacts:
         konnectivity=network.get("konnectivityEnabled") is not False,
         features=frozenset(name for name, is_on in (spec.get("features") or {}).items() if is_on),
         gitops_owner=owner_of(metadata),
+        update_window=_update_window(spec.get("updateWindow") or {}),
     )
 
 
@@ -256,6 +258,11 @@ def _owner(metadata: Mapping[str, Any], labels: Mapping[str, str]) -> Owner | No
                 return Owner(kind="Deployment", name=_TEMPLATE_HASH.sub("", name))
             return Owner(kind=kind, name=name)
     return None
+
+
+def _update_window(found: Mapping[str, str]) -> UpdateWindow | None:
+    window = UpdateWindow(start=found.get("start", ""), length=found.get("length", ""))
+    return window if any(window) else None
 
 
 def _kubermatic_version(conditions: Mapping[str, Any]) -> str:

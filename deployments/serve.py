@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
+from prefect.schedules import Schedule
 
 PREFECT_YAML = Path(__file__).parents[1] / "prefect.yaml"
 
@@ -43,6 +44,7 @@ def deployment(entry: dict[str, Any]) -> RunnerDeployment:
         description=entry.get("description"),
         tags=entry.get("tags"),
         parameters=entry.get("parameters"),
+        schedules=[Schedule(**schedule) for schedule in entry.get("schedules") or ()],
     )
 
 

@@ -8,6 +8,9 @@ from prefect import flow, runtime
 from pydantic import Field
 
 from flows.conduct import conduct
+from flows.interrupted import explain_interruption
+from flows.landing import bring_to_safe_point
+from flows.notifying import tell_cancellation, tell_crash, tell_failure
 from migration.models import (
     ClusterRef,
     Cni,
@@ -22,9 +25,16 @@ from migration.models import (
     Runbook,
 )
 from migration.versions import DEFAULT_CILIUM
+from migration.windows import Maintenance
 
 
-@flow(name="canal-to-cilium", flow_run_name="canal-to-cilium {seed}/{cluster}")
+@flow(
+    name="canal-to-cilium",
+    flow_run_name="canal-to-cilium {seed}/{cluster}",
+    on_failure=[tell_failure],
+    on_crashed=[explain_interruption, tell_crash],
+    on_cancellation=[bring_to_safe_point, tell_cancellation],
+)
 async def canal_to_cilium(
     seed: str,
     cluster: str,
@@ -39,6 +49,10 @@ async def canal_to_cilium(
     deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
     accept: tuple[str, ...] = (),
     on_failure: OnFailure = OnFailure.STOP,
+    maintenance: Maintenance = Maintenance(),  # noqa: B008 - frozen
+    ignore_window: bool = False,
+    approval: bool = False,
+    stop_at_safe_point: bool = False,
 ) -> MigrationReport:
     """Migrate a KKP user cluster from Canal to Cilium. Safe to start again after any failure: it goes on where it was.
 
@@ -56,6 +70,10 @@ async def canal_to_cilium(
         deadlines: Minutes after which a wait fails its step. Nothing is undone by that.
         accept: Codes of readiness blockers to go on in spite of.
         on_failure: Stop where it failed, or take back what was done.
+        maintenance: Windows outside of which nothing disruptive begins. Empty: it begins at once.
+        ignore_window: Go on although no window is open, in an emergency. The report says so.
+        approval: Ask a person, with the readiness report, before the first disruptive step.
+        stop_at_safe_point: End at the next point where the cluster is fine as it is, and go on in a later run.
     """
     return await conduct(
         MigrationRequest(
@@ -72,6 +90,10 @@ async def canal_to_cilium(
             deadlines=deadlines,
             accept=accept,
             on_failure=on_failure,
+            maintenance=maintenance,
+            ignore_window=ignore_window,
+            approval=approval,
+            stop_at_safe_point=stop_at_safe_point,
             requested_by=str(runtime.flow_run.name),
         )
     )

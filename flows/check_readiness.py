@@ -12,6 +12,7 @@ from migration.errors import InvalidRequest
 from migration.models import ClusterRef, Cni, CniType, MigrationRequest, ProxyMode, RestartOptions, Runbook
 from migration.readiness_report import ReadinessReport
 from migration.versions import DEFAULT_CANAL, DEFAULT_CILIUM
+from migration.windows import Maintenance
 from tasks.readiness import examine_readiness
 
 DEFAULT_CNIS: Final = {
@@ -33,6 +34,7 @@ async def check_readiness(
     tunnel_port: Annotated[int, Field(ge=1, le=65535)] | None = None,
     pods: RestartOptions = RestartOptions(),  # noqa: B008 - frozen
     accept: tuple[str, ...] = (),
+    maintenance: Maintenance = Maintenance(),  # noqa: B008 - frozen
 ) -> ReadinessReport:
     """Tell whether a KKP user cluster is ready for a runbook, and what that would do there. Changes nothing.
 
@@ -48,6 +50,7 @@ async def check_readiness(
         tunnel_port: UDP port of Cilium's tunnel. Empty: one that Canal doesn't use.
         pods: How pods would be moved.
         accept: Codes of readiness blockers that would be accepted.
+        maintenance: When the run would be allowed to work. Nothing given: at any time.
     """
     report = await examine_readiness(
         MigrationRequest(
@@ -61,6 +64,7 @@ async def check_readiness(
             tunnel_port=tunnel_port,
             pods=pods,
             accept=accept,
+            maintenance=maintenance,
             requested_by=str(runtime.flow_run.name),
         )
     )

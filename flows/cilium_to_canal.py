@@ -5,6 +5,9 @@ from __future__ import annotations
 from prefect import flow, runtime
 
 from flows.conduct import conduct
+from flows.interrupted import explain_interruption
+from flows.landing import bring_to_safe_point
+from flows.notifying import tell_cancellation, tell_crash, tell_failure
 from migration.models import (
     ClusterRef,
     Cni,
@@ -19,9 +22,16 @@ from migration.models import (
     Runbook,
 )
 from migration.versions import DEFAULT_CANAL
+from migration.windows import Maintenance
 
 
-@flow(name="cilium-to-canal", flow_run_name="cilium-to-canal {seed}/{cluster}")
+@flow(
+    name="cilium-to-canal",
+    flow_run_name="cilium-to-canal {seed}/{cluster}",
+    on_failure=[tell_failure],
+    on_crashed=[explain_interruption, tell_crash],
+    on_cancellation=[bring_to_safe_point, tell_cancellation],
+)
 async def cilium_to_canal(
     seed: str,
     cluster: str,
@@ -35,6 +45,10 @@ async def cilium_to_canal(
     deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
     accept: tuple[str, ...] = (),
     on_failure: OnFailure = OnFailure.STOP,
+    maintenance: Maintenance = Maintenance(),  # noqa: B008 - frozen
+    ignore_window: bool = False,
+    approval: bool = False,
+    stop_at_safe_point: bool = False,
 ) -> MigrationReport:
     """Migrate a KKP user cluster from Cilium to Canal. Safe to start again after any failure: it goes on where it was.
 
@@ -51,6 +65,10 @@ async def cilium_to_canal(
         deadlines: Minutes after which a wait fails its step. Nothing is undone by that.
         accept: Codes of readiness blockers to go on in spite of.
         on_failure: Stop where it failed, or take back what was done.
+        maintenance: Windows outside of which nothing disruptive begins. Empty: it begins at once.
+        ignore_window: Go on although no window is open, in an emergency. The report says so.
+        approval: Ask a person, with the readiness report, before the first disruptive step.
+        stop_at_safe_point: End at the next point where the cluster is fine as it is, and go on in a later run.
     """
     return await conduct(
         MigrationRequest(
@@ -66,6 +84,10 @@ async def cilium_to_canal(
             deadlines=deadlines,
             accept=accept,
             on_failure=on_failure,
+            maintenance=maintenance,
+            ignore_window=ignore_window,
+            approval=approval,
+            stop_at_safe_point=stop_at_safe_point,
             requested_by=str(runtime.flow_run.name),
         )
     )

@@ -2,70 +2,136 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any, cast
 
-from prefect import runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.runbooks import RUNBOOKS
-from migration.errors import MigrationError, MigrationReverted
-from migration.models import MigrationReport, MigrationRequest, OnFailure, RunningMigration
+from flows.safe_points import safe_point, start_in_window
+from migration.errors import DeadlineExceeded, MigrationError, MigrationReverted, NotApproved, RunStopped
+from migration.models import MigrationReport, MigrationRequest, OnFailure, Runbook, RunningMigration, Stretch
+from migration.readiness_report import ReadinessReport
+from migration.standing import failed_before_the_start, failure_message
 from tasks.cluster import verify
 from tasks.journal import begin_migration, finish_migration
-from tasks.lock import cluster_lock
+from tasks.lock import await_other_run, cluster_lock, new_holder
 from tasks.readiness import check_readiness
-from tasks.report import report_failure, report_migration, report_nothing_to_do
+from tasks.report import report_failure, report_migration, report_nothing_to_do, report_stop
+from tasks.rescheduling import PutOff, is_retried_by_prefect, taken_up_again
 from tasks.reverting import reverting
 
+End = MigrationReport | State[Any]
+"""How a run ends: Prefect takes a state that a flow returns as its own, and hands its data on."""
+Planning = Callable[[MigrationRequest], Awaitable[MigrationRequest]]
 
-async def conduct(request: MigrationRequest) -> MigrationReport:
-    """Run the request's runbook from wherever the cluster stands to its end, and return the report.
 
-    Raises PreflightFailed before anything is changed, MigrationReverted if it failed and was taken back as asked for,
-    and the step's own error if it failed and was left where it was.
+async def conduct(request: MigrationRequest, *, planned: Planning | None = None) -> MigrationReport:
+    """Run the request's runbook from wherever the cluster stands to its end or to a safe point; return the report.
+
+    `planned` completes the request by what the cluster's journal says. Raises PreflightFailed before anything is
+    changed, MigrationReverted if it failed and was taken back as asked for, and the step's own error if it failed and
+    was left where it was. The state of the run says all that people have to know.
     """
-    # Step 1. Look, and change nothing.
+    try:
+        end = await _taken_up(request, planned)
+    except RunStopped as stop:
+        end = Cancelled(message=f"{request.cluster}: {stop}. Nothing of it was changed by this run")
+    except MigrationError as error:
+        found = failed_before_the_start(error)
+        end = _failed(error, failure_message(request.cluster, error.step or "check readiness", str(error), found))
+    return cast("MigrationReport", end)
+
+
+async def _taken_up(request: MigrationRequest, planned: Planning | None) -> End:
+    """Do all of it; a lone run that had to wait begins anew, as one that a worker takes up does."""
+    while True:
+        try:
+            return await _conducted(await planned(request) if planned else request)
+        except PutOff as waiting:
+            await taken_up_again(waiting)
+
+
+async def _conducted(request: MigrationRequest) -> End:
+    # Step 1. Look, and change nothing, while no other run is in the middle of something.
+    patience = timedelta(minutes=request.deadlines.lock)
+    await await_other_run(request.cluster, patience=patience)
     readiness = await check_readiness(request)
     if readiness.nothing_to_do:
         return await report_nothing_to_do(request, readiness.nothing_to_do)
+    seconds = _seconds(readiness)
+    if not readiness.unfinished:
+        await start_in_window(request, _seconds_to_first_safe_point(request, seconds))
 
-    holder = str(runtime.flow_run.id)
-    async with cluster_lock(request.cluster, holder, wait=timedelta(minutes=request.deadlines.lock)):
+    holder = new_holder()
+    async with cluster_lock(request.cluster, holder, patience=patience):
         # Step 2. Open the journal, or take up the migration that it has open.
-        run = await begin_migration(request, holder, readiness.unfinished)
+        run = await begin_migration(request, holder, readiness.unfinished, seconds)
         if run is None:
             return await report_nothing_to_do(request, "another run migrated this cluster while this one waited for it")
         try:
-            await see_through(run)
-        except MigrationError as error:
-            await take_back(run, error)
+            await _see_through(run)
+        except RunStopped as stop:
+            return await _stopped(run, stop)
+        except PutOff:
             raise
-
+        except Exception as error:  # noqa: BLE001 - whatever it was, people have to know where their cluster stands
+            return await _take_back(run, error)
     return await report_migration(run, readiness.findings)
 
 
-async def see_through(run: RunningMigration) -> None:
+async def _see_through(run: RunningMigration) -> None:
     """Run the runbook, prove that nothing is worse than before, and close the journal."""
     await RUNBOOKS[run.request.runbook](run)
+    await safe_point(run, Stretch.VERIFY)
     await verify(run)
     await finish_migration(run)
 
 
-async def take_back(run: RunningMigration, error: MigrationError) -> None:
-    """Tell where a failed run stands and, if it was asked for and is possible, bring back what was before.
+async def _stopped(run: RunningMigration, stop: RunStopped) -> End:
+    """Tell where a run that was to end at a safe point has left its cluster."""
+    report = await report_stop(run, stop)
+    if type(stop) is RunStopped:
+        return Completed(name="StoppedAtSafePoint", message=report.message, data=report)
+    return Cancelled(name="NotApproved" if isinstance(stop, NotApproved) else "Cancelled", message=report.message)
 
-    Raises MigrationReverted with the cause when that has succeeded.
-    """
+
+async def _take_back(run: RunningMigration, error: Exception) -> End:
+    """Tell where a failed run stands and, if it was asked for and is possible, bring back what was before."""
     standing = await report_failure(run, error)
-    if run.request.on_failure is not OnFailure.REVERT or not standing.can_revert:
-        return
+    wanted = run.request.on_failure is OnFailure.REVERT and isinstance(error, MigrationError)
+    if not wanted or not standing.can_revert:
+        return _failed(error, standing.message)
     reverse = await begin_migration(await reverting(run), run.holder)
     if reverse is not None:
         try:
-            await see_through(reverse)
-        except MigrationError as obstacle:
-            await report_failure(reverse, obstacle)
-            raise
+            await _see_through(reverse)
+        except Exception as obstacle:  # noqa: BLE001 - as above
+            return _failed(obstacle, (await report_failure(reverse, obstacle)).message)
         await report_migration(reverse, ())
-    raise MigrationReverted(
+    taken_back = MigrationReverted(
         f"{run.cluster} was not migrated: {error} The run was taken back as asked for, and everything is as before"
-    ) from error
+    )
+    taken_back.__cause__ = error
+    return _failed(taken_back, str(taken_back))
+
+
+def _failed(error: Exception, message: str) -> State[Any]:
+    """Return the state that tells it all, or raise the error for Prefect to try again."""
+    if is_retried_by_prefect():
+        raise error
+    name = "TimedOut" if isinstance(error, DeadlineExceeded) else "Failed"
+    return Failed(name=name, message=message, data=error)
+
+
+def _seconds(readiness: ReadinessReport) -> dict[str, float]:
+    """Return how long each stretch takes, by its key; none that the run has nothing to do in."""
+    return dict(readiness.plan.estimate.seconds_by_stretch) if readiness.plan else {}
+
+
+def _seconds_to_first_safe_point(request: MigrationRequest, seconds: dict[str, float]) -> float:
+    """Return how long it takes until the first disruptive stretch is over: a backup should not wait for a week."""
+    first = Stretch.MODE if request.runbook is Runbook.CHANGE_PROXY_MODE else Stretch.MOVE
+    return seconds.get(Stretch.PREPARE, 0.0) + seconds.get(first, 0.0)

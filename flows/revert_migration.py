@@ -5,11 +5,21 @@ from __future__ import annotations
 from prefect import flow, runtime
 
 from flows.conduct import conduct
+from flows.interrupted import explain_interruption
+from flows.landing import bring_to_safe_point
+from flows.notifying import tell_cancellation, tell_crash, tell_failure
 from migration.models import ClusterRef, Deadlines, MigrationReport, MigrationRequest, ProbeOptions, RestartOptions
+from migration.windows import Maintenance
 from tasks.reverting import plan_revert
 
 
-@flow(name="revert-migration", flow_run_name="revert-migration {seed}/{cluster}")
+@flow(
+    name="revert-migration",
+    flow_run_name="revert-migration {seed}/{cluster}",
+    on_failure=[tell_failure],
+    on_crashed=[explain_interruption, tell_crash],
+    on_cancellation=[bring_to_safe_point, tell_cancellation],
+)
 async def revert_migration(
     seed: str,
     cluster: str,
@@ -18,6 +28,10 @@ async def revert_migration(
     probes: ProbeOptions = ProbeOptions(),  # noqa: B008 - frozen
     deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
     accept: tuple[str, ...] = (),
+    maintenance: Maintenance = Maintenance(),  # noqa: B008 - frozen
+    ignore_window: bool = False,
+    approval: bool = False,
+    stop_at_safe_point: bool = False,
 ) -> MigrationReport:
     """Take back the unfinished migration of a KKP user cluster, or else the one that was finished last.
 
@@ -32,6 +46,10 @@ async def revert_migration(
         probes: Short-lived pods that try the network before and after.
         deadlines: Minutes after which a wait fails its step. Nothing is undone by that.
         accept: Codes of readiness blockers to go on in spite of.
+        maintenance: Windows outside of which nothing disruptive begins. Empty: it begins at once.
+        ignore_window: Go on although no window is open, in an emergency. The report says so.
+        approval: Ask a person, with the readiness report, before the first disruptive step.
+        stop_at_safe_point: End at the next point where the cluster is fine as it is, and go on in a later run.
     """
     request = MigrationRequest(
         cluster=ClusterRef(seed=seed, name=cluster),
@@ -40,6 +58,10 @@ async def revert_migration(
         probes=probes,
         deadlines=deadlines,
         accept=accept,
+        maintenance=maintenance,
+        ignore_window=ignore_window,
+        approval=approval,
+        stop_at_safe_point=stop_at_safe_point,
         requested_by=str(runtime.flow_run.name),
     )
-    return await conduct(await plan_revert(request))
+    return await conduct(request, planned=plan_revert)

@@ -1,11 +1,15 @@
-"""The runbooks, step by step. What surrounds each, the check, the lock, the journal and the proof, is in `conduct`."""
+"""The runbooks, step by step, with the safe points between: what lies between two is finished, never cut.
+
+What surrounds each, the check, the lock, the journal and the proof, is in `conduct`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from migration.models import Runbook, RunningMigration
+from flows.safe_points import safe_point
+from migration.models import Runbook, RunningMigration, StepStatus, Stretch
 from tasks.cluster import back_up, record_baseline
 from tasks.cni import (
     allow_cni_migration,
@@ -28,10 +32,12 @@ from tasks.proxy_mode import switch_proxy_mode, wait_for_proxy_mode
 async def canal_to_cilium(run: RunningMigration) -> None:
     """Leave the cluster on Cilium, and in the desired kube-proxy mode."""
     # Step 3. Keep what could be lost.
+    await safe_point(run, Stretch.PREPARE)
     await record_baseline(run)
     await back_up(run)
 
     # Step 4. Bring Cilium in beside Canal.
+    await safe_point(run, Stretch.MOVE)
     await remove_stale_cilium(run)
     await allow_cni_migration(run)
     await switch_cni(run)
@@ -44,8 +50,10 @@ async def canal_to_cilium(run: RunningMigration) -> None:
     await verify_pods_on_cilium(run)
 
     # Step 6. Take Canal out, and only then change the kube-proxy mode, which Canal's pods relied on.
+    await safe_point(run, Stretch.REMOVE)
     await remove_canal(run)
     if run.request.desired_proxy_mode:
+        await safe_point(run, Stretch.MODE)
         await switch_proxy_mode(run)
         await wait_for_proxy_mode(run)
 
@@ -56,10 +64,12 @@ async def canal_to_cilium(run: RunningMigration) -> None:
 async def cilium_to_canal(run: RunningMigration) -> None:
     """Leave the cluster on Canal, with kube-proxy in the desired mode."""
     # Step 3. Keep what could be lost.
+    await safe_point(run, Stretch.PREPARE)
     await record_baseline(run)
     await back_up(run)
 
     # Step 4. Bring Canal in beside Cilium. KKP would make Cilium anew if it went before the switch.
+    await safe_point(run, Stretch.MOVE)
     await prepare_cilium_removal(run)
     await allow_cni_migration(run)
     await switch_cni(run)
@@ -70,22 +80,24 @@ async def cilium_to_canal(run: RunningMigration) -> None:
 
     # Step 5. Take Cilium out, and only then move the pods: as long as it is there, new pods get it.
     await remove_cilium(run)
-    await restart_pods(run)
+    moved = await restart_pods(run)
     if run.request.remove_crds:
         await remove_cilium_definitions(run)
 
     # Step 6. Replace the nodes, whose kernels keep Cilium's programs and interfaces.
     if run.request.rotate_nodes:
         await close_old_nodes(run)
-    await replace_nodes(run)
+    await replace_nodes(run, pods_wait=moved.status is StepStatus.SKIPPED)
 
 
 async def change_proxy_mode(run: RunningMigration) -> None:
     """Leave the cluster in the desired kube-proxy mode, on the CNI that it has."""
     # Step 3. Keep what could be lost.
+    await safe_point(run, Stretch.PREPARE)
     await record_baseline(run)
 
     # Step 4. Change it, and see it through on every node.
+    await safe_point(run, Stretch.MODE)
     await allow_cni_migration(run)
     await switch_proxy_mode(run)
     await wait_for_proxy_mode(run)
@@ -94,10 +106,17 @@ async def change_proxy_mode(run: RunningMigration) -> None:
     await replace_nodes(run)
 
 
-async def replace_nodes(run: RunningMigration) -> None:
-    """Leave no node of before: replaced one MachineDeployment at a time, or rebooted by hand where none owns it."""
+async def replace_nodes(run: RunningMigration, *, pods_wait: bool = False) -> None:
+    """Leave no node of before: replaced one MachineDeployment at a time, or rebooted by hand where none owns it.
+
+    Where pods wait for new nodes because they can't start on the old ones, no moment between is a safe one.
+    """
     for machine_deployment in await list_machine_deployments(run):
+        if not pods_wait:
+            await safe_point(run, Stretch.NODES, machine_deployment)
         await rotate_machine_deployment(run, machine_deployment)
+    if run.request.rotate_nodes and not pods_wait:
+        await safe_point(run, Stretch.REBOOTS)
     await await_reboots(run)
 
 

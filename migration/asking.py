@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from migration.journal import CNI_UNINSTALL, Migration
 from migration.models import CniType, MigrationRequest, Network, ProxyMode, Runbook
 from migration.restart import RestartPlan, plan_restart
 from migration.survey import ClusterSurvey
@@ -25,6 +26,12 @@ def changes_mode(survey: ClusterSurvey, request: MigrationRequest) -> bool:
     return target(survey, request).proxy_mode != survey.cluster.proxy_mode
 
 
+def taken_up(survey: ClusterSurvey, request: MigrationRequest) -> Migration | None:
+    """Return the unfinished migration that the request goes on with; None if it begins one."""
+    unfinished = survey.journal.open_migration()
+    return unfinished if unfinished is not None and is_same_migration(request, unfinished) else None
+
+
 def is_under_way(survey: ClusterSurvey, request: MigrationRequest) -> bool:
     """Tell whether a migration is open that the request goes on with, or takes back."""
     unfinished = survey.journal.open_migration()
@@ -45,13 +52,26 @@ def may_keep_cni_file(survey: ClusterSurvey) -> bool:
     return on_ebpf and not (survey.application.values.get("cni") or {}).get("chainingMode")
 
 
+def moves_pods_with_nodes(survey: ClusterSurvey, request: MigrationRequest) -> bool:
+    """Tell whether pods come to Canal with new nodes, because they could not start anew on those there are.
+
+    What the migration under way has found out counts; the Cluster and the application tell no more once both are
+    changed.
+    """
+    if new_cni(request) is not CniType.CANAL:
+        return False
+    running = taken_up(survey, request)
+    noted = running.marks.get(CNI_UNINSTALL) if running is not None else None
+    return noted == "false" if noted is not None else may_keep_cni_file(survey)
+
+
 def planned_restart(survey: ClusterSurvey, request: MigrationRequest) -> RestartPlan | None:
     """Return which pods the step that restarts them would choose now, and in which order; None if it has none to.
 
     It is chosen anew when it is their turn: pods come and go meanwhile.
     """
     cni = new_cni(request)
-    if cni is None or (cni is CniType.CANAL and may_keep_cni_file(survey)):
+    if cni is None or moves_pods_with_nodes(survey, request):
         return None
     return plan_restart(
         survey.pods, survey.endpoints, request.pods, target=cni, webhook_backends=survey.webhook_backends

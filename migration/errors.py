@@ -10,6 +10,7 @@ MigrationError
   PlatformFailed          KKP or Kubernetes gave up on something by itself and says why
   OperatorActionNeeded    only a person can go on, and the message says how
   MigrationReverted       a run failed and was taken back as asked for; the cluster is as before
+  RunStopped              a run ended at a safe point because somebody wanted it to: RunCancelled, NotApproved
   LockHeld                another run works on this cluster; nothing was changed
   LockLost                another run holds the cluster's lock: this one must not change anything more
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 class MigrationError(Exception):
     """Base of everything that this project raises on purpose."""
+
+    step: str = ""
+    """The step of the runbook that it ended, if one did."""
 
 
 class PreflightFailed(MigrationError):
@@ -132,6 +136,18 @@ class OperatorActionNeeded(MigrationError):
 
 class MigrationReverted(MigrationError):
     """A run failed, and what it had done was taken back; the message has the cause."""
+
+
+class RunStopped(MigrationError):
+    """The run ended at a safe point, as it was told to."""
+
+
+class RunCancelled(RunStopped):
+    """Somebody cancelled the run."""
+
+
+class NotApproved(RunStopped):
+    """Somebody looked at the readiness report and did not want the run to go on."""
 
 
 class LockHeld(MigrationError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from migration.models import Cni, Network
+from migration.update_window import UpdateWindow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ class ClusterFacts:
     """The names of the features that are switched on."""
     gitops_owner: str = ""
     """The Argo CD application or Flux object that it belongs to; empty if none is known."""
+    update_window: UpdateWindow | None = None
+    """`spec.updateWindow`, if it says anything."""
 
     @property
     def network(self) -> Network:

@@ -20,6 +20,10 @@ NAMESPACE = "kube-system"
 NAME = "cni-migration"
 CURRENT = "current"
 KEPT = 10
+BEGUN = "begun "
+"""How the marks begin that tell when a run went into a stretch."""
+CNI_UNINSTALL = "cni-uninstall"
+"""Mark that tells whether Cilium's agents take their CNI configuration with them when they go: `true` or `false`."""
 KEPT_DETAILS = 100
 """How many workloads with an outage, and how many findings, a step leaves in the journal: the worst ones."""
 
@@ -57,6 +61,8 @@ class Migration(Frozen):
     """Id of the migration that this one takes back."""
     reverted_by: str = ""
     """Id of the migration that took this one back, wholly or from where it had come to."""
+    abandoned: bool = False
+    """Whether it was closed before it had changed anything of the platform."""
     steps: tuple[StepOutcome, ...] = ()
     backups: tuple[StoredBackup, ...] = ()
     bare_pods: Mapping[str, str] = Field(default_factory=dict)
@@ -111,12 +117,14 @@ class Migration(Frozen):
     def with_step(self, outcome: StepOutcome) -> Migration:
         """Return the migration with a step's outcome recorded; a step that changed something stays recorded as such.
 
-        A repeated step finds everything done: that must not hide what the first try did.
+        A repeated step finds everything done: that must not hide what the first try did, nor how long that had waited.
         """
         known = {step.step: step for step in self.steps}
         before = known.get(outcome.step)
-        if before is not None and before.status != "already done" and outcome.status == "already done":
+        if before is not None and outcome.status == "already done":
             return self
+        if before is not None and before.status == outcome.status == "confirmed":
+            outcome = _confirmed_again(before, outcome)
         known[outcome.step] = outcome.model_copy(
             update={"outage": outcome.outage[:KEPT_DETAILS], "findings": outcome.findings[:KEPT_DETAILS]}
         )
@@ -125,8 +133,9 @@ class Migration(Frozen):
     def outline(self) -> Migration:
         """Return the migration without the details that only a run under way asks for."""
         steps = tuple(step.model_copy(update={"outage": (), "findings": ()}) for step in self.steps)
-        forgotten = ("bare_pods", "old_machines", "old_nodes", "restarts", "boot_ids", "marks")
-        return self.model_copy(update={"steps": steps, **{name: {} for name in forgotten}})
+        forgotten = ("bare_pods", "old_machines", "old_nodes", "restarts", "boot_ids")
+        begun = {mark: moment for mark, moment in self.marks.items() if mark.startswith(BEGUN)}
+        return self.model_copy(update={"steps": steps, "marks": begun, **{name: {} for name in forgotten}})
 
     def with_backup(self, backup: StoredBackup) -> Migration:
         """Return the migration with a backup recorded, in place of one of the same name."""
@@ -136,6 +145,19 @@ class Migration(Frozen):
     def backup(self, name: str) -> StoredBackup | None:
         """Return the backup of this name."""
         return next((backup for backup in self.backups if backup.name == name), None)
+
+
+def _confirmed_again(first: StepOutcome, again: StepOutcome) -> StepOutcome:
+    """Return what a wait found in the end, with the times of the first, and the outage of the worse."""
+    worse = first if first.outage_seconds >= again.outage_seconds else again
+    measured = {
+        "started_at": first.started_at,
+        "finished_at": first.finished_at,
+        "outage": worse.outage,
+        "outage_seconds": worse.outage_seconds,
+        "mixed_seconds": max(first.mixed_seconds, again.mixed_seconds),
+    }
+    return again.model_copy(update=measured)
 
 
 class Journal(Frozen):
@@ -154,8 +176,8 @@ class Journal(Frozen):
         return next((migration for migration in self.migrations if migration.id == migration_id), None)
 
     def last_finished(self) -> Migration | None:
-        """Return the migration that ended last."""
-        finished = [migration for migration in self.migrations if migration.finished_at is not None]
+        """Return the migration that ended last; one that was abandoned has done nothing, and counts for nothing."""
+        finished = [found for found in self.migrations if found.finished_at is not None and not found.abandoned]
         return max(finished, key=lambda migration: migration.finished_at or migration.started_at, default=None)
 
     def with_migration(self, migration: Migration) -> Journal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from migration.frozen import Frozen
+from migration.schedules import Schedule
 from migration.windows import Maintenance
 
 
@@ -66,6 +68,7 @@ class Stretch(StrEnum):
     MODE = "change of the kube-proxy mode"
     NODES = "replacement of nodes"
     REBOOTS = "reboots by hand"
+    VERIFY = "verification"
 
 
 class OnFailure(StrEnum):
@@ -147,7 +150,8 @@ class RestartOptions(Frozen):
 class Deadlines(Frozen):
     """Minutes after which a wait fails its step. Nothing is undone; a new run goes on from there."""
 
-    lock: Annotated[int, Field(ge=0, le=1440, title="Another run's lock (minutes)")] = 5
+    lock: Annotated[int, Field(ge=0, le=10080, title="Another run's lock (minutes)")] = 1440
+    approval: Annotated[int, Field(ge=1, le=43200, title="A person's approval (minutes)")] = 10080
     # docs/platform.md 9: Ready within 25 minutes of the switch; six Helm attempts of ten minutes end by themselves.
     cni: Annotated[int, Field(ge=1, le=1440, title="New CNI up on all nodes (minutes)")] = 65
     proxy_mode: Annotated[int, Field(ge=1, le=1440, title="New kube-proxy mode on all nodes (minutes)")] = 30
@@ -198,6 +202,8 @@ class MigrationRequest(Frozen):
     """Whether a person has to agree before the first disruptive step."""
     stop_at_safe_point: bool = False
     """Whether the run is to end at the next safe point, and not at the runbook's end."""
+    schedules: tuple[Schedule, ...] = ()
+    """The schedules of its deployment that start such a run: what the readiness check compares with the windows."""
     requested_by: str = ""
     reverts: str = ""
     """Id of the migration that this one takes back; empty if it takes none back."""
@@ -209,7 +215,11 @@ class RunningMigration(Frozen):
     request: MigrationRequest
     id: str
     holder: str
-    """Who holds the cluster's lock: the id of the flow run."""
+    """Who holds the cluster's lock: the id of the flow run, and a word that tells its attempts apart."""
+    seconds: Mapping[str, float] = Field(default_factory=dict)
+    """Mapping of the stretches that lie before it to the seconds that each is expected to take."""
+    preparation: int = 1
+    """How often baseline and backups were taken: once more after every long wait before the first disruptive step."""
 
     @property
     def cluster(self) -> ClusterRef:
@@ -311,6 +321,8 @@ class StepOutcome(Frozen):
     summary: str
     started_at: datetime
     finished_at: datetime
+    count: int = 0
+    """How many pods were restarted, nodes replaced or rebooted; 0 where none are counted."""
     outage: tuple[WorkloadOutage, ...] = ()
     outage_seconds: float = 0.0
     """Seconds in which at least one workload had no ready pod."""
@@ -337,7 +349,7 @@ class MigrationReport(Frozen):
 
     cluster: ClusterRef
     migration_id: str | None
-    outcome: Literal["migrated", "taken back", "nothing to do"]
+    outcome: Literal["migrated", "taken back", "nothing to do", "stopped"]
     message: str
     previous_cni: Cni | None
     current_cni: Cni

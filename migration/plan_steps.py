@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migration.asking import changes_mode, may_keep_cni_file, target
+from migration.asking import changes_mode, moves_pods_with_nodes, target
 from migration.frozen import Frozen
 from migration.models import MigrationRequest, Runbook
 from migration.survey import ClusterSurvey
@@ -53,7 +53,7 @@ def _canal_to_cilium(survey: ClusterSurvey, request: MigrationRequest) -> Iterat
 def _cilium_to_canal(survey: ClusterSurvey, request: MigrationRequest) -> Iterator[tuple[str, str]]:
     wanted = target(survey, request)
     mode = f" and kube-proxy mode {wanted.proxy_mode}" if changes_mode(survey, request) else ""
-    with_nodes = may_keep_cni_file(survey)
+    with_nodes = moves_pods_with_nodes(survey, request)
     yield "record_baseline", "note what is ready now"
     yield "back_up", "back up what Cilium was installed from, and Cilium's resources"
     yield (

@@ -20,6 +20,10 @@ from migration.text import listing
 
 SHOWN_PODS: Final = 20
 SHOWN_NODES: Final = 60
+SAFE_POINTS: Final = (
+    "Before each stretch a run may wait for a window or for a person, and the cluster is fine meanwhile; only for the "
+    "verification it never waits. It begins a stretch only if all of it has room in the window, and sees it through."
+)
 
 
 class ReadinessReport(Frozen):
@@ -145,14 +149,18 @@ def _plan(plan: Plan) -> Iterable[str]:
 
 
 def _estimate(found: Estimate) -> str:
-    rows = [
-        (stretch.name, _span(stretch.seconds), _span(stretch.outage_seconds), stretch.assumption)
-        for stretch in found.stretches
-    ]
-    rows.append(
-        ("together", _span(found.seconds), _span(found.outage_seconds), f"at worst {_span(found.longest_seconds)}")
-    )
-    return table(("Stretch", "Takes", "Interrupted", "Assumed"), rows)
+    """Return the parts under their stretches. Between two stretches lies a safe point, within one there is none."""
+    rows: list[tuple[str, ...]] = []
+    sums, told = found.seconds_by_stretch, ""
+    for part in found.parts:
+        stretch = f"{part.key}: {_span(sums[part.key])}" if part.key != told else ""
+        known = part.assumption if part.measured_in else f"assumed: {part.assumption}"
+        rows.append((stretch, part.name, _span(part.seconds), _span(part.outage_seconds), known))
+        told = part.key
+    worst = f"at worst {_span(found.longest_seconds)}"
+    rows.append(("together", "", _span(found.seconds), _span(found.outage_seconds), worst))
+    head = ("Stretch, between safe points", "Part", "Takes", "Interrupted", "Known from")
+    return f"{SAFE_POINTS}\n\n{table(head, rows)}"
 
 
 def _patch(patch: PlannedPatch) -> str:

@@ -9,7 +9,7 @@ from migration.errors import LockHeld, LockLost, MigrationError, OperatorActionN
 from migration.facts import ClusterFacts
 from migration.frozen import Frozen
 from migration.journal import Migration
-from migration.models import CniType, Runbook
+from migration.models import ClusterRef, CniType, Runbook
 
 
 class Standing(Frozen):
@@ -19,6 +19,8 @@ class Standing(Frozen):
     resume: str
     revert: str
     can_revert: bool
+    message: str = ""
+    """All of it in one text, with what failed; empty if nothing did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +41,70 @@ def standing(facts: StandingFacts, error: BaseException) -> Standing:
     """Return the state of the cluster in words, whether the run can be resumed, and whether a revert is possible."""
     obstacle = _obstacle(facts, error)
     revert = f"not now: {obstacle}" if obstacle or facts.migration is None else _how_to_revert(facts, facts.migration)
-    return Standing(state=_state(facts), resume=_resume(error), revert=revert, can_revert=not obstacle)
+    return Standing(state=state_of(facts), resume=_resume(error), revert=revert, can_revert=not obstacle)
 
 
-def _state(facts: StandingFacts) -> str:
+def failure_message(cluster: ClusterRef, step: str, error: str, found: Standing) -> str:
+    """Return all that a notification needs: what failed, where the cluster stands, and the ways forward."""
+    parts = (f"{cluster}: step {step!r} failed: {error}", f"State: {found.state}", f"To resume: {found.resume}")
+    return ". ".join(part.rstrip(".") for part in (*parts, f"To go back: {found.revert}")) + "."
+
+
+def stop_message(cluster: ClusterRef, why: str, facts: StandingFacts) -> str:
+    """Return where a run was told to end, and how it is gone on with."""
+    if facts.migration is not None and facts.migration.abandoned:
+        return f"{cluster}: {why}. State: nothing of the platform was changed, and the migration is closed."
+    return (
+        f"{cluster}: stopped at a safe point: {why}. State: {state_of(facts)}. To resume: start the flow again "
+        f"with the same parameters. To go back: {standing(facts, MigrationError(why)).revert}."
+    )
+
+
+def landing_message(cluster: ClusterRef, stretch: str, facts: StandingFacts, sent: str) -> str:
+    """Return what becomes of a cluster whose run was cancelled in the middle of a stretch; `sent` goes on with it."""
+    where = f"in the middle of the {stretch}" if stretch else "and its cluster could not be looked at"
+    if not sent:
+        return cut_message(cluster, stretch, facts)
+    return (
+        f"{cluster}: cancelled {where}. Run {sent} goes on to the next safe point and stops there, the lock is freed "
+        f"meanwhile. State: {state_of(facts)}. To stop at once: cancel that run too. To go on after it: start the flow "
+        "again with the same parameters."
+    )
+
+
+def cut_message(cluster: ClusterRef, stretch: str, facts: StandingFacts) -> str:
+    """Return where a cluster stands whose run was stopped at once."""
+    found = standing(facts, MigrationError("cancelled"))
+    return (
+        f"{cluster}: stopped at once, in the middle of the {stretch or 'run'}, which is no safe point. "
+        f"State: {found.state}. To resume: start the flow again with the same parameters, and soon. "
+        f"To go back: {found.revert}."
+    )
+
+
+def failed_before_the_start(error: MigrationError) -> Standing:
+    """Return where a cluster stands whose run ended before it had a migration to go on with."""
+    return Standing(
+        state="nothing was changed by this run",
+        resume=_resume(error),
+        revert="there is nothing of this run to take back",
+        can_revert=False,
+    )
+
+
+def after_crash(facts: StandingFacts, obstacle: str, resume: str) -> Standing:
+    """Return where a cluster stands whose run ended without a word; `obstacle` is why it can't be looked at, if so."""
+    found = standing(facts, MigrationError(obstacle))
+    changes = {"resume": resume}
+    if obstacle:
+        changes["state"] = f"it could not be looked at: {obstacle}"
+    elif facts.migration is None:
+        changes["revert"] = "there is nothing to take back: the run had begun no migration"
+    return found.model_copy(update=changes)
+
+
+def state_of(facts: StandingFacts) -> str:
+    """Return where the cluster stands, in words."""
     cluster = facts.cluster
     if cluster is None:
         return "it could not be looked at: its seed or its API server gave no answer"

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from prefect.logging import get_run_logger
 
 from clusters.seed import open_cluster
 from clusters.steps import bookkeeping
 from migration.models import MigrationRequest, RunningMigration, StepOutcome
+from migration.safe_points import preparation
 from tasks.policy import looking_task, perform
+
+NO_ESTIMATE: Final[Mapping[str, float]] = {}
+"""Without an estimate no window is waited for: so it is with a migration that is taken back because it failed."""
 
 
 @looking_task("begin migration", retries=4)
-async def begin_migration(request: MigrationRequest, holder: str, going_on_with: str = "") -> RunningMigration | None:
+async def begin_migration(
+    request: MigrationRequest, holder: str, going_on_with: str = "", seconds: Mapping[str, float] = NO_ESTIMATE
+) -> RunningMigration | None:
     """Return the open migration of the cluster, begun now or taken up from an earlier run; None if none is left."""
     logger = get_run_logger()
     async with open_cluster(request.cluster, logger.info, holder=holder) as opened:
@@ -27,7 +36,9 @@ async def begin_migration(request: MigrationRequest, holder: str, going_on_with:
         migration.desired,
         done,
     )
-    return RunningMigration(request=request, id=migration.id, holder=holder)
+    return RunningMigration(
+        request=request, id=migration.id, holder=holder, seconds=seconds, preparation=preparation(migration)
+    )
 
 
 @looking_task("finish migration", retries=4)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
@@ -17,7 +18,7 @@ from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.bookkeeping import record_step
 from clusters.steps.measuring import measured
 from clusters.steps.result import StepResult
-from migration.errors import Transient
+from migration.errors import MigrationError, Transient
 from migration.journal import Migration
 from migration.models import RunningMigration, StepOutcome
 
@@ -39,7 +40,8 @@ def checkpoint_key(step: str, version: int) -> Callable[[TaskRunContext, dict[st
     def key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
         run: RunningMigration = parameters["run"]
         target = str(parameters.get("machine_deployment", "")).replace("/", ".")
-        return "/".join(part for part in (run.cluster.name, run.id, step, target, f"v{version}") if part)
+        again = f"preparation {run.preparation}" if run.preparation > 1 else ""
+        return "/".join(part for part in (run.cluster.name, run.id, again, step, target, f"v{version}") if part)
 
     return key
 
@@ -104,20 +106,32 @@ async def perform(
     The outage that workloads have during a disruptive step is measured, unless the step does so itself.
     """
     logger = get_run_logger()
-    async with open_cluster(run.cluster, logger.info, holder=run.holder) as opened:
-        started_at = datetime.now(UTC)
-        result = await (measured(opened, lambda: act(opened)) if disruptive else act(opened))
-        outcome = StepOutcome(
-            step=step,
-            status=result.status,
-            summary=result.summary,
-            started_at=started_at,
-            finished_at=datetime.now(UTC),
-            outage=result.outage,
-            outage_seconds=round(result.outage_seconds, 2),
-            mixed_seconds=round(result.mixed_seconds, 2),
-            findings=result.findings,
-        )
-        await record_step(opened, run.id, outcome)
+    with _named(step):
+        async with open_cluster(run.cluster, logger.info, holder=run.holder) as opened:
+            started_at = datetime.now(UTC)
+            result = await (measured(opened, lambda: act(opened)) if disruptive else act(opened))
+            outcome = StepOutcome(
+                step=step,
+                status=result.status,
+                summary=result.summary,
+                count=result.count,
+                started_at=started_at,
+                finished_at=datetime.now(UTC),
+                outage=result.outage,
+                outage_seconds=round(result.outage_seconds, 2),
+                mixed_seconds=round(result.mixed_seconds, 2),
+                findings=result.findings,
+            )
+            await record_step(opened, run.id, outcome)
     logger.info("%s: %s: %s, %s", run.cluster.name, step, outcome.status, outcome.summary)
     return outcome
+
+
+@contextmanager
+def _named(step: str) -> Iterator[None]:
+    """Have an error say in which step it ended the run."""
+    try:
+        yield
+    except MigrationError as error:
+        error.step = error.step or step
+        raise

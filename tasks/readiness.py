@@ -14,6 +14,7 @@ from migration.models import MigrationRequest, Severity
 from migration.readiness import refuse_unknown_codes
 from migration.readiness_report import ReadinessReport, readiness_report, readiness_to_markdown
 from tasks.policy import looking_task
+from tasks.schedules import with_schedules
 
 _LEVELS: Final = {Severity.BLOCKER: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
 
@@ -21,7 +22,7 @@ _LEVELS: Final = {Severity.BLOCKER: logging.ERROR, Severity.WARNING: logging.WAR
 @looking_task("check readiness")
 async def check_readiness(request: MigrationRequest) -> ReadinessReport:
     """Return all findings and the plan. Raises PreflightFailed for blockers that were not accepted; changes nothing."""
-    report = await _examined(request)
+    report = await _examined(await with_schedules(request))
     if report.blockers:
         raise PreflightFailed(str(request.cluster), report.blockers)
     return report

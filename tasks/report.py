@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Literal
 
 from prefect.artifacts import Artifact, acreate_markdown_artifact
 from prefect.logging import get_run_logger
@@ -10,11 +11,12 @@ from prefect.logging import get_run_logger
 from clusters.journal import read_migration
 from clusters.seed import open_cluster
 from clusters.steps.standing import look_where_it_stands
+from migration.errors import MigrationError, RunStopped
 from migration.facts import ClusterFacts
 from migration.journal import Migration
 from migration.models import Finding, MigrationReport, MigrationRequest, Runbook, RunningMigration
 from migration.report import failure_to_markdown, merge_outages, to_markdown
-from migration.standing import Standing, standing
+from migration.standing import Standing, failure_message, standing, stop_message
 from tasks.policy import looking_task
 
 
@@ -24,22 +26,8 @@ async def report_migration(run: RunningMigration, findings: tuple[Finding, ...])
     async with open_cluster(run.cluster, get_run_logger().info) as opened:
         cluster = await opened.seed.cluster(run.cluster.name)
         migration = await read_migration(opened.api, run.id)
-    report = MigrationReport(
-        cluster=run.cluster,
-        migration_id=migration.id,
-        outcome="taken back" if migration.reverts else "migrated",
-        message=_message(cluster, migration),
-        previous_cni=migration.previous_cni,
-        current_cni=cluster.cni,
-        proxy_mode=cluster.proxy_mode,
-        started_at=migration.started_at,
-        finished_at=migration.finished_at or datetime.now(UTC),
-        steps=migration.steps,
-        outage=merge_outages(migration.steps),
-        outage_seconds=round(sum(step.outage_seconds for step in migration.steps), 2),
-        mixed_seconds=round(sum(step.mixed_seconds for step in migration.steps), 2),
-        findings=(*findings, *(finding for step in migration.steps for finding in step.findings)),
-    )
+    outcome: Literal["migrated", "taken back"] = "taken back" if migration.reverts else "migrated"
+    report = _report(run, cluster, migration, outcome=outcome, message=_message(cluster, migration), findings=findings)
     await _publish(report)
     await _settle_failure(report)
     return report
@@ -77,15 +65,57 @@ async def report_failure(run: RunningMigration, error: Exception) -> Standing:
     logger = get_run_logger()
     facts = await look_where_it_stands(run.cluster, run.id, logger.info)
     found = standing(facts, error)
-    logger.error("%s: %s", run.cluster.name, error)
+    told = str(error) if isinstance(error, MigrationError) else f"{type(error).__name__}: {error}"
+    step = error.step if isinstance(error, MigrationError) else ""
+    message = failure_message(run.cluster, step or "the runbook", told, found)
+    logger.error("%s: %s", run.cluster.name, told)
     for line in (f"state: {found.state}", f"resume: {found.resume}", f"revert: {found.revert}"):
         logger.error("%s: %s", run.cluster.name, line)
     await acreate_markdown_artifact(
-        failure_to_markdown(run.cluster, run.id, str(error), found, facts.migration.steps if facts.migration else ()),
+        failure_to_markdown(run.cluster, run.id, told, found, facts.migration.steps if facts.migration else ()),
         key=f"migration-failure-{run.cluster.name}",
         description=f"{run.cluster}: failed",
     )
-    return found
+    return found.model_copy(update={"message": message})
+
+
+@looking_task("report", retries=4)
+async def report_stop(run: RunningMigration, stop: RunStopped) -> MigrationReport:
+    """Publish where a run was told to end, and how to go on from there, and return it."""
+    facts = await look_where_it_stands(run.cluster, run.id, get_run_logger().info)
+    async with open_cluster(run.cluster, get_run_logger().info) as opened:
+        cluster, migration = await opened.seed.cluster(run.cluster.name), await read_migration(opened.api, run.id)
+    message = stop_message(run.cluster, str(stop), facts)
+    report = _report(run, cluster, migration, outcome="stopped", message=message, findings=())
+    await _publish(report)
+    return report
+
+
+def _report(
+    run: RunningMigration,
+    cluster: ClusterFacts,
+    migration: Migration,
+    *,
+    outcome: Literal["migrated", "taken back", "stopped"],
+    message: str,
+    findings: tuple[Finding, ...],
+) -> MigrationReport:
+    return MigrationReport(
+        cluster=run.cluster,
+        migration_id=migration.id,
+        outcome=outcome,
+        message=message,
+        previous_cni=migration.previous_cni,
+        current_cni=cluster.cni,
+        proxy_mode=cluster.proxy_mode,
+        started_at=migration.started_at,
+        finished_at=migration.finished_at or datetime.now(UTC),
+        steps=migration.steps,
+        outage=merge_outages(migration.steps),
+        outage_seconds=round(sum(step.outage_seconds for step in migration.steps), 2),
+        mixed_seconds=round(sum(step.mixed_seconds for step in migration.steps), 2),
+        findings=(*findings, *(finding for step in migration.steps for finding in step.findings)),
+    )
 
 
 def _message(cluster: ClusterFacts, migration: Migration) -> str:

@@ -14,6 +14,7 @@ from migration.journal import Journal, Migration, Platform
 from migration.models import MigrationRequest, StepOutcome
 from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.readiness import NOT_ON_START
+from migration.safe_points import is_disruptive, is_stale, unprepared
 from migration.targets import START, desired_network, is_same_migration, way_on, why_nothing_to_do
 from migration.versions import DEFAULT_TUNNEL_PORT
 
@@ -61,6 +62,8 @@ async def begin_migration(
             f"migration {migration.id} of {opened.ref} ({migration.kind} to {migration.target}) is unfinished: "
             + way_on(migration)
         )
+    if is_stale(migration, now=datetime.now(UTC)):
+        return await change_migration(opened.api, migration.id, unprepared)
     return migration
 
 
@@ -123,3 +126,15 @@ async def finish_migration(opened: OpenedCluster, migration_id: str) -> StepResu
     now = datetime.now(UTC)
     await change_migration(opened.api, migration_id, lambda found: found.model_copy(update={"finished_at": now}))
     return changed("journal closed" + (", label unsafe-cni-migration removed" if removed else ""))
+
+
+async def abandon_migration(opened: OpenedCluster, migration_id: str) -> None:
+    """Leave the journal closed on a migration that has changed nothing of the platform. No-op on any other."""
+    now = datetime.now(UTC)
+
+    def close(found: Migration) -> Migration:
+        if is_disruptive(found) or not found.is_open:
+            return found
+        return found.model_copy(update={"finished_at": now, "abandoned": True})
+
+    await change_migration(opened.api, migration_id, close)

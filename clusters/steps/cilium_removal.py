@@ -33,12 +33,10 @@ from clusters.steps.result import StepResult, already, changed, skipped
 from clusters.watching import Live, watching, with_faults
 from migration.cilium import is_deployed, is_installed
 from migration.errors import OperatorActionNeeded, Rejected
-from migration.journal import Migration
+from migration.journal import CNI_UNINSTALL, Migration
 from migration.models import CniType
 from migration.patches import removal_values, tunnel_port, values_spec
 
-CNI_UNINSTALL: Final = "cni-uninstall"
-"""Mark that tells whether Cilium's agents take their CNI configuration with them when they go: `true` or `false`."""
 CONFIG: Final = "cilium-config"
 # Cilium's certgen writes them, so Helm doesn't know them (chart 1.19.4, templates/hubble/tls-cronjob).
 CERTIFICATES: Final = ("cilium-ca", "hubble-server-certs", "hubble-relay-client-certs", "hubble-relay-server-certs")

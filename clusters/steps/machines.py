@@ -16,7 +16,6 @@ from clusters.journal import change_migration, read_migration
 from clusters.kinds import CILIUM_NODES, MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
 from clusters.seed import OpenedCluster
 from clusters.steps.bare_pods import remember_all_bare_pods, restore_bare_pods
-from clusters.steps.cilium_removal import CNI_UNINSTALL
 from clusters.steps.marks import record_marks
 from clusters.steps.measuring import measuring_outage
 from clusters.steps.result import StepResult, already, changed
@@ -24,7 +23,7 @@ from clusters.steps.survey import list_machine_deployments, list_nodes, list_pod
 from clusters.watching import Live, watching, with_faults
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.facts import MachineDeploymentFacts
-from migration.journal import Migration
+from migration.journal import CNI_UNINSTALL, Migration
 from migration.models import CniType, StepStatus
 from migration.patches import FORCE_RESTART, restart_patch
 
@@ -135,6 +134,7 @@ async def rotate_machine_deployment(
     return StepResult(
         StepStatus.CHANGED if started or made else StepStatus.ALREADY,
         f"{len(old_nodes)} nodes of {machine_deployment} replaced",
+        count=len(old_nodes),
         outage=meter.outages(),
         outage_seconds=meter.seconds(),
     )

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 from clusters.seed import OpenedCluster
 from clusters.steps import pods
-from clusters.steps.cilium_removal import CNI_UNINSTALL
 from clusters.steps.result import StepResult, skipped
 from migration.errors import OperatorActionNeeded
-from migration.journal import Migration
+from migration.journal import CNI_UNINSTALL, Migration
 from migration.models import CniType, RestartOptions
 
 

@@ -68,6 +68,7 @@ async def restart_pods(
     return StepResult(
         StepStatus.CHANGED if restart.restarted else StepStatus.ALREADY,
         restart.summary(),
+        count=len(restart.restarted),
         outage=meter.outages(),
         outage_seconds=meter.seconds(),
         mixed_seconds=restart.mixed_seconds,

@@ -6,6 +6,7 @@ Source: docs/platform.md 7.4; the guide's alternative to a rotation is to reboot
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -49,7 +50,8 @@ async def await_reboots(opened: OpenedCluster, migration_id: str, *, deadline: t
         except DeadlineExceeded as error:
             left = not_rebooted(nodes.values(), migration.boot_ids)
             raise OperatorActionNeeded(f"{_instruction(migration, left)} Then start the flow again.") from error
-    return confirmed(f"{len(migration.boot_ids)} nodes were rebooted or are gone")
+    count = len(migration.boot_ids)
+    return replace(confirmed(f"{count} nodes were rebooted or are gone"), count=count)
 
 
 def not_rebooted(nodes: tuple[NodeFacts, ...], boot_ids: Mapping[str, str]) -> list[str]:

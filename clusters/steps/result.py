@@ -13,6 +13,8 @@ class StepResult:
 
     status: StepStatus
     summary: str
+    count: int = 0
+    """How many pods were restarted, nodes replaced or rebooted; 0 where none are counted."""
     outage: tuple[WorkloadOutage, ...] = ()
     outage_seconds: float = 0.0
     mixed_seconds: float = 0.0

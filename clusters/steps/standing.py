@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from clusters import narrowing
 from clusters.api import KubeApi
-from clusters.journal import read_migration
+from clusters.journal import read_journal, read_migration
 from clusters.kinds import DAEMON_SETS
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.survey import list_cilium_endpoints, list_pods
 from clusters.watching import Tell
 from migration.cilium import RolloutFacts
 from migration.errors import MigrationError
-from migration.journal import Migration
+from migration.journal import Journal, Migration
 from migration.models import ClusterRef
 from migration.restart import is_on_cilium, needs_network
 from migration.standing import StandingFacts
@@ -31,7 +32,19 @@ async def look_where_it_stands(ref: ClusterRef, migration_id: str, tell: Tell) -
         return StandingFacts()
 
 
-async def _look(opened: OpenedCluster, migration: Migration) -> StandingFacts:
+async def look_after_crash(
+    ref: ClusterRef, choose: Callable[[Journal], Migration | None], tell: Tell
+) -> tuple[Journal, StandingFacts]:
+    """Return a cluster's journal, and what can be seen of it and of the migration that `choose` finds there.
+
+    Raises ClusterError or InvalidRequest if the journal can't be reached.
+    """
+    async with open_cluster(ref, tell) as opened:
+        journal = await read_journal(opened.api)
+        return journal, await _look(opened, choose(journal))
+
+
+async def _look(opened: OpenedCluster, migration: Migration | None) -> StandingFacts:
     try:
         pods = [pod for pod in await list_pods(opened.api) if needs_network(pod) and not pod.deleting and pod.addresses]
         endpoints = await list_cilium_endpoints(opened.api)

@@ -25,6 +25,7 @@ from migration.readiness import (
     proxy,
     versions,
     webhooks,
+    windows,
     workloads,
 )
 from migration.readiness.access import missing_permission
@@ -61,6 +62,7 @@ _RULES = (
     *workloads.RULES,
     *ownership.RULES,
     *policies.RULES,
+    *windows.RULES,
 )
 _ORDER = {Severity.BLOCKER: 0, Severity.WARNING: 1, Severity.INFO: 2}
 

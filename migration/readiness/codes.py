@@ -24,6 +24,12 @@ SEVERITIES: Final[Mapping[str, tuple[Severity, ...]]] = {
     "kubeconfig-expires": (_B, _W),
     "permission-missing": (_B,),
     "view-dimmed": (_W,),
+    # The maintenance windows.
+    "cluster-window-missing": (_B, _W),
+    "schedule-outside-window": (_W,),
+    "window-ignored": (_W,),
+    "window-never-opens": (_B, _W),
+    "window-too-short": (_B, _W),
     # Versions.
     "canal-without-dual-stack": (_B,),
     "no-application-definition": (_B,),

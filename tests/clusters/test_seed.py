@@ -10,6 +10,7 @@ from clusters.seed import CONFLICT_TRIES, open_cluster
 from migration.errors import Conflict, Forbidden, InvalidRequest, Permanent, Rejected
 from migration.models import ClusterRef, Cni, CniType, Network
 from migration.patches import INITIAL_VALUES, UNSAFE_CNI_MIGRATION
+from migration.windows import UpdateWindow
 from tests.unit.making import CANAL, CILIUM
 
 VALUES = {"tunnelPort": 8473, "operator": {"replicas": 1}}
@@ -65,6 +66,14 @@ async def test_a_label_of_any_value_counts(seed, cluster):
 
     assert not await seed.label(cluster.name, present=True)
     assert (await cluster_object(seed, cluster))["metadata"]["labels"][UNSAFE_CNI_MIGRATION] == "false"
+
+
+async def test_the_clusters_own_window_is_read_as_it_stands_there(seed, cluster):
+    before = (await seed.cluster(cluster.name)).update_window
+    await seed.api.patch(CLUSTERS, cluster.name, {"spec": {"updateWindow": {"start": "Sat 22:30", "length": "1h30m"}}})
+
+    assert before is None
+    assert (await seed.cluster(cluster.name)).update_window == UpdateWindow(start="Sat 22:30", length="1h30m")
 
 
 class TestSwitch:

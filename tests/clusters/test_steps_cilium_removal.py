@@ -7,8 +7,9 @@ import pytest
 
 from clusters.journal import change_migration, read_migration
 from clusters.kinds import APPLICATION_INSTALLATIONS, CLUSTERS
-from clusters.steps.cilium_removal import CNI_UNINSTALL, prepare_cilium_removal
+from clusters.steps.cilium_removal import prepare_cilium_removal
 from migration.errors import Conflict, DeadlineExceeded
+from migration.journal import CNI_UNINSTALL
 from migration.models import ProxyMode, StepStatus
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes

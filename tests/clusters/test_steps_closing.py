@@ -5,18 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from clusters.journal import read_journal, read_migration
+from clusters.journal import change_migration, read_journal, read_migration
 from clusters.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS
 from clusters.steps import verification
-from clusters.steps.bookkeeping import begin_migration, finish_migration, record_step
+from clusters.steps.bookkeeping import abandon_migration, begin_migration, finish_migration, record_step
 from clusters.steps.observing import observe_baseline
 from clusters.steps.switching import allow_cni_migration
 from clusters.steps.verification import record_baseline, verify
 from clusters.survey import survey
 from migration.errors import OperatorActionNeeded
-from migration.models import Cni, CniType, StepOutcome, StepStatus
+from migration.models import Cni, CniType, StepOutcome, StepStatus, Stretch
 from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.readiness import findings, nothing_to_do
+from migration.safe_points import in_stretch
 from tests.clusters.conftest import SOON
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
@@ -229,3 +230,52 @@ async def test_a_cluster_that_somebody_changed_meanwhile_is_no_success(opened, m
         await finish_migration(opened, migration.id)
 
     assert (await read_journal(opened.api)).open_migration() is not None
+
+
+class TestBeginningAnew:
+    async def test_baseline_and_backups_that_waited_for_a_window_are_taken_anew(self, cluster, opened, migration):
+        old = datetime.now(UTC) - timedelta(hours=2)
+        await change_migration(opened.api, migration.id, lambda found: found.with_step(outcome("record baseline")))
+        await change_migration(opened.api, migration.id, lambda found: aged(found, old))
+        before = (await read_migration(opened.api, migration.id)).backup("baseline")
+
+        begun = await begin_migration(opened, cluster.request)
+
+        assert (begun.id, begun.backups, begun.marks["preparation"]) == (migration.id, (), "2")
+        assert before is not None
+        await record_baseline(opened, migration.id)
+        assert (await read_migration(opened.api, migration.id)).backup("baseline") is not None
+
+    async def test_they_are_kept_once_something_was_disrupted(self, cluster, opened, migration):
+        old = datetime.now(UTC) - timedelta(hours=2)
+        await change_migration(opened.api, migration.id, lambda found: found.with_step(outcome("record baseline")))
+        await change_migration(
+            opened.api, migration.id, lambda found: in_stretch(aged(found, old), Stretch.MOVE, now=old)
+        )
+
+        begun = await begin_migration(opened, cluster.request)
+
+        assert {backup.name for backup in begun.backups} >= {"baseline", "canal"}
+
+    async def test_a_migration_that_disrupted_nothing_can_be_abandoned_and_another_one_begun(
+        self, cluster, opened, migration
+    ):
+        await abandon_migration(opened, migration.id)
+
+        journal = await read_journal(opened.api)
+        assert (journal.open_migration(), journal.last_finished()) == (None, None)
+        assert (await begin_migration(opened, cluster.request)).id != migration.id
+
+    async def test_a_migration_in_the_middle_of_something_is_not_abandoned(self, cluster, opened, migration):
+        now = datetime.now(UTC)
+        await change_migration(opened.api, migration.id, lambda found: in_stretch(found, Stretch.MOVE, now=now))
+
+        await abandon_migration(opened, migration.id)
+
+        assert (await read_journal(opened.api)).open_migration().id == migration.id
+
+
+def aged(migration, moment):
+    """Return the migration with steps of that time."""
+    steps = tuple(step.model_copy(update={"finished_at": moment}) for step in migration.steps)
+    return migration.model_copy(update={"steps": steps})

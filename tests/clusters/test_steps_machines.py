@@ -8,10 +8,10 @@ from clusters.journal import change_migration, read_migration
 from clusters.kinds import MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
 from clusters.narrowing import OWNED_BY_LABEL
 from clusters.steps.addon_removal import remove_canal
-from clusters.steps.cilium_removal import CNI_UNINSTALL
 from clusters.steps.machines import close_old_nodes, rotatable_machine_deployments, rotate_machine_deployment
 from clusters.steps.marks import record_marks
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
+from migration.journal import CNI_UNINSTALL
 from migration.models import StepStatus
 from migration.patches import FORCE_RESTART
 from tests.clusters.conftest import SOON, bare_pod_uid
@@ -70,7 +70,7 @@ async def test_every_node_is_replaced_and_a_repeat_replaces_none(opened, on_cili
 
     result = await rotate(opened, on_cilium)
 
-    assert (result.status, result.summary) == (StepStatus.CHANGED, f"2 nodes of {KEY} replaced")
+    assert (result.status, result.summary, result.count) == (StepStatus.CHANGED, f"2 nodes of {KEY} replaced", 2)
     assert len(await uids(opened, NODES)) == 2
     assert old_machines.isdisjoint(await uids(opened, MACHINES))
     assert old_nodes.isdisjoint(await uids(opened, NODES))

@@ -74,9 +74,10 @@ async def test_every_pod_moves_and_a_repeat_moves_none(opened, beside):
 
     assert await unmanaged(api) == ()
     assert old.isdisjoint(await pod_network_pods(api))
-    assert (result.status, result.summary) == (
+    assert (result.status, result.summary, result.count) == (
         StepStatus.CHANGED,
         f"{len(old)} pods restarted onto the new CNI",
+        len(old),
     )
     assert result.outage_seconds > 0
     assert (await read_migration(api, beside.id)).bare_pods == {}

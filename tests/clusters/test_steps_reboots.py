@@ -88,7 +88,11 @@ async def test_it_goes_on_when_every_node_has_come_back(cluster, opened, changin
         reboot(cluster, node)
 
     result = await running
-    assert (result.status, result.summary) == (StepStatus.CONFIRMED, "2 nodes were rebooted or are gone")
+    assert (result.status, result.summary, result.count) == (
+        StepStatus.CONFIRMED,
+        "2 nodes were rebooted or are gone",
+        2,
+    )
     assert not set(before.values()) & set((await boots(opened)).values())
 
 

@@ -23,8 +23,10 @@ from migration.models import (
     RestartStrategy,
     Runbook,
     Severity,
+    Stretch,
 )
 from migration.policies import Policy, PolicyFacts
+from migration.schedules import Schedule
 from migration.survey import (
     ADDON,
     ApplicationValues,
@@ -34,6 +36,7 @@ from migration.survey import (
     OwnedObject,
     WebhookFacts,
 )
+from migration.windows import Maintenance, UpdateWindow, Window
 from tests.unit.making import (
     CANAL,
     CILIUM,
@@ -122,10 +125,22 @@ def pods(*found: Any) -> dict[str, Any]:
     return {"pods": found}
 
 
+def maintained(*windows: Window, **changes: Any) -> dict[str, Any]:
+    return {"maintenance": Maintenance(windows=windows, **changes)}
+
+
+NIGHT = Window(cron="0 22 * * 6", length_minutes=480)
+NOON = Window(cron="0 12 * * *", length_minutes=480)
+SHORT = Window(cron="0 22 * * 6", length_minutes=5)
+OVER = Window(rrule="DTSTART:20260101T220000 RRULE:FREQ=DAILY;COUNT=3", length_minutes=480)
+NIGHTLY = Schedule(name="nightly", cron="0 22 * * *")
 UBUNTU = {"os_image": "Ubuntu 22.04.5 LTS"}
 DUAL = ("172.25.0.0/16", "fd01::/48")
 OLD_KKP = {"kubermatic_version": "v2.20.16"}
 OPEN = Journal(current="m1", migrations=(make_migration(),))
+MOVE = {f"begun {Stretch.PREPARE}": "2026-11-22T22:00:00Z", f"begun {Stretch.MOVE}": "2026-11-22T22:05:00Z"}
+MOVING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": str(Stretch.MOVE)}),))
+WAITING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": ""}),))
 LEAVING = Finding(code="manifest-leaves", severity=I, subject="Namespace x", seen="it stays", advice="Fine.")
 CALICO_POLICY = Policy(
     kind="GlobalNetworkPolicy", name="deny", spec={"selector": "all()", "types": ["Ingress"]}, labels={}
@@ -166,6 +181,23 @@ FIRING: list[tuple[str, Severity, Case]] = [
     ("kubeconfig-expires", B, to_cilium(credentials=(ending(minutes=1),))),
     ("kubeconfig-expires", B, to_cilium(credentials=(ending(minutes=-1),))),
     ("kubeconfig-expires", W, to_cilium(credentials=(ending(hours=1),))),
+    ("kubeconfig-expires", W, to_cilium(maintained(NIGHT), credentials=(ending(days=5, hours=11),))),
+    ("cluster-window-missing", B, to_cilium(maintained(NIGHT, cluster_window=True))),
+    ("cluster-window-missing", B,
+     to_canal(maintained(cluster_window=True), **on_cilium(update_window=UpdateWindow("22:30", "two hours")))),
+    ("cluster-window-missing", W, to_cilium(maintained(NIGHT, cluster_window=True), journal=MOVING)),
+    ("schedule-outside-window", W, to_cilium({"schedules": (NIGHTLY,), **maintained(NIGHT)})),
+    ("schedule-outside-window", W, to_cilium({"schedules": (Schedule(cron="@daily"),), **maintained(NIGHT)})),
+    ("schedule-outside-window", W, to_cilium({"schedules": (Schedule(cron="59 5 * * 0"),), **maintained(NIGHT)})),
+    ("window-ignored", W, to_cilium({"ignore_window": True, **maintained(NIGHT)})),
+    ("window-ignored", W, to_mode(ProxyMode.EBPF, {"ignore_window": True, **maintained(OVER)})),
+    ("window-never-opens", B, to_cilium(maintained(OVER))),
+    ("window-never-opens", B, to_cilium(maintained(OVER), journal=WAITING)),
+    ("window-never-opens", W, to_cilium(maintained(OVER), journal=MOVING)),
+    ("window-too-short", B, to_cilium(maintained(SHORT))),
+    ("window-too-short", W, to_cilium(maintained(SHORT), journal=MOVING)),
+    ("window-too-short", B, to_cilium(maintained(NIGHT, margin_percent=500),
+                                      machine_deployments=(make_machine_deployment(replicas=30),))),
     ("permission-missing", B, to_cilium(denied=("delete pods on user cluster x",))),
     ("view-dimmed", W, to_cilium(unseen=("list persistentvolumes on user cluster x",))),
     ("canal-without-dual-stack", B, to_canal(canal("v3.21"), **on_cilium(pod_cidrs=DUAL))),
@@ -278,6 +310,24 @@ SILENT: list[tuple[str, Case]] = [
     ("another-api-server", to_cilium(**on_canal(api_url="https://a.test"))),
     ("another-api-server", to_cilium(reached_url="https://b.test")),
     ("kubeconfig-expires", to_cilium(credentials=(ending(days=30),))),
+    ("kubeconfig-expires", to_cilium(maintained(NIGHT), credentials=(ending(days=5, hours=22),))),
+    ("kubeconfig-expires", to_cilium({"ignore_window": True, **maintained(NIGHT)}, credentials=(ending(days=5),))),
+    ("cluster-window-missing",
+     to_cilium(maintained(cluster_window=True), **on_canal(update_window=UpdateWindow("Sat 22:30", "8h")))),
+    ("cluster-window-missing", to_cilium(**on_canal(update_window=UpdateWindow("x", "y")))),
+    ("cluster-window-missing", to_cilium({"ignore_window": True, **maintained(cluster_window=True)})),
+    ("schedule-outside-window", to_cilium({"schedules": (NIGHTLY,)})),
+    ("schedule-outside-window", to_cilium({"schedules": (Schedule(cron="0 22 * * 6"),), **maintained(NIGHT)})),
+    ("window-ignored", to_cilium({"ignore_window": True})),
+    ("window-ignored", to_cilium({"ignore_window": True, **maintained(NOON)})),
+    ("window-ignored", to_cilium(maintained(NIGHT))),
+    ("window-never-opens", to_cilium(maintained(NIGHT))),
+    ("window-never-opens", to_cilium({"ignore_window": True, **maintained(OVER)})),
+    ("window-too-short", to_cilium(maintained(NIGHT))),
+    ("window-too-short", to_cilium(maintained(OVER))),
+    ("window-too-short",
+     to_cilium({"rotate_nodes": False, **maintained(Window(cron="0 22 * * 6", length_minutes=4))}, journal=MOVING)),
+    ("window-too-short", to_cilium({"ignore_window": True, **maintained(SHORT)})),
     ("canal-without-dual-stack", to_canal(canal("v3.22"), **on_cilium(pod_cidrs=DUAL))),
     ("canal-without-dual-stack", to_canal(canal("v3.21"), **on_cilium(pod_cidrs=DUAL[:1]))),
     ("no-application-definition", to_cilium(cilium("v1.11"), offered_versions=None, **on_canal(**OLD_KKP))),

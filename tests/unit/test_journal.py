@@ -137,6 +137,26 @@ def test_a_change_is_not_hidden_by_a_repeat_that_finds_it_done():
     assert [(step.status, step.outage_seconds) for step in repeated.steps] == [(StepStatus.CHANGED, 4.0)]
 
 
+def test_a_wait_that_is_looked_at_again_keeps_the_time_it_took_and_its_worst_outage():
+    """Every run that goes on looks again, and finds at once what the first one waited for."""
+    waited = make_outcome("wait", StepStatus.CONFIRMED, **make_details(1), outage_seconds=9.0, mixed_seconds=5.0)
+    later = BEGIN + timedelta(days=1)
+    times = {"started_at": later, "finished_at": later + timedelta(seconds=1)}
+    again = waited.model_copy(update={**times, "summary": "still there", "outage_seconds": 0.5, "outage": ()})
+
+    found = make_migration().with_step(waited).with_step(again).steps[0]
+
+    assert (found.summary, found.seconds, found.started_at) == ("still there", 60, BEGIN)
+    assert (found.outage_seconds, found.mixed_seconds, len(found.outage)) == (9.0, 5.0, 1)
+
+
+def test_what_was_done_before_anything_began_keeps_the_time_at_which_that_was_seen():
+    seen = make_outcome(status=StepStatus.ALREADY)
+    later = {"started_at": BEGIN + timedelta(days=1), "finished_at": BEGIN + timedelta(days=1)}
+
+    assert make_migration().with_step(seen).with_step(seen.model_copy(update=later)).steps == (seen,)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

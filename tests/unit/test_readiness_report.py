@@ -5,7 +5,9 @@ from __future__ import annotations
 from migration.models import ProxyMode
 from migration.readiness_report import ReadinessReport, readiness_report, readiness_to_markdown
 from migration.survey import CniFacts, OwnedObject
+from tests.unit import past_runs
 from tests.unit.making import make_pod
+from tests.unit.past_runs import Done, past
 from tests.unit.readiness_cases import on_cilium, pods, to_canal, to_cilium, to_mode
 from tests.unit.test_readiness_resuming import DONE
 
@@ -57,6 +59,21 @@ def test_the_page_has_everything_that_an_operator_asks_for():
     assert "shop/web-1, shop/web-2" in page
     assert "| DaemonSet | kube-system/canal |" in page
     assert "| node-1 | replaced |" in page
+
+
+def test_the_estimate_shows_where_a_run_may_wait_and_what_was_measured():
+    known = past_runs.journal(past(Done("remove Canal", 90)))
+
+    page = readiness_to_markdown(report(to_cilium({"desired_proxy_mode": "ebpf"}, journal=known)))
+
+    for row in (
+        "| move to the new CNI: 7 min | Cilium beside Canal | 6 min | 0 s | assumed: ",
+        "|  | restart of 0 pods | 0 s | ",
+        "| removal of the old CNI: 90 s | removal of Canal | 90 s | 0 s | as measured in migration m1 |",
+        "| replacement of nodes kube-system/workers: 15 min | replacement of 3 nodes of kube-system/workers | 15 min |",
+        "| together |  | ",
+    ):
+        assert row in page
 
 
 def test_a_page_leaves_out_what_there_is_nothing_of():

@@ -1,0 +1,92 @@
+"""Where a run may stop: for a person who has to agree, for a window that is closed, or for good if it is told to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Final, Literal
+
+from prefect import runtime
+from prefect.artifacts import Artifact
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import apause_flow_run, asuspend_flow_run
+from prefect.input import RunInput
+from pydantic import Field
+
+from migration.errors import DeadlineExceeded, NotApproved, RunStopped
+from migration.models import MigrationRequest, RunningMigration, StepStatus, Stretch
+from migration.safe_points import APPROVAL, HARMLESS, stretch_key
+from tasks import clock
+from tasks.rescheduling import AWAITING_WINDOW, put_off, raise_if_cancelled
+from tasks.safe_points import abandon, arrive, enter, note, why_wait
+
+LONGEST_REPORT: Final = 20_000
+"""Characters of the readiness report that the form for approvals shows; the whole of it is an artifact."""
+
+
+class Approval(RunInput):
+    """A person's answer to whether a cluster shall be migrated."""
+
+    decision: Annotated[Literal["go on", "end"], Field(title="Migrate this cluster?")] = "end"
+    name: Annotated[str, Field(title="Your name", min_length=1)]
+    comment: Annotated[str, Field(title="Comment")] = ""
+
+
+async def safe_point(run: RunningMigration, stretch: Stretch, target: str = "") -> None:
+    """Return if the run may go on with the stretch that lies before it; one that had begun goes on at once.
+
+    A run that has to wait leaves its worker here, and begins again from its first line. Raises RunStopped if it shall
+    not go on.
+    """
+    arrival = await arrive(run, stretch, target)
+    if arrival.has_begun:
+        return
+    await raise_if_cancelled()
+    if run.request.stop_at_safe_point and stretch is not Stretch.PREPARE:
+        raise RunStopped(f"it was to stop at a safe point, and the {stretch_key(stretch, target)} has not begun")
+    if run.request.approval and not arrival.is_approved and stretch not in HARMLESS:
+        await _approval(run)
+    await _window(run, stretch, target, arrival.seconds)
+    await enter(run, stretch, target)
+
+
+async def start_in_window(request: MigrationRequest, seconds: float | None) -> None:
+    """Return if a window is open in which the preparation and what follows it have room: nothing begins too late."""
+    if request.ignore_window or request.approval:
+        return  # the one is noted where the first stretch begins, the other is asked for at any hour
+    wait = await why_wait(request, Stretch.PREPARE, "and what follows it", seconds)
+    if wait is not None:
+        await put_off(AWAITING_WINDOW, until=wait.until, message=wait.message)
+
+
+async def _window(run: RunningMigration, stretch: Stretch, target: str, seconds: float | None) -> None:
+    what = stretch_key(stretch, target)
+    wait = await why_wait(run.request, stretch, target, seconds if stretch not in HARMLESS else None, run.id)
+    if wait is None:
+        return
+    step = f"window before {what}"
+    if run.request.ignore_window:
+        await note(run, step, StepStatus.SKIPPED, f"ignored, as asked for: {wait.message}", clock.now())
+        return
+    await note(run, step, StepStatus.RECORDED, wait.message, clock.now())
+    await put_off(AWAITING_WINDOW, until=wait.until, message=wait.message)
+
+
+async def _approval(run: RunningMigration) -> None:
+    """Return when a person has agreed. Raises NotApproved if they did not, and nothing was changed."""
+    report = await Artifact.aget(f"readiness-{run.cluster.name}")
+    text = str(report.data)[:LONGEST_REPORT] if report is not None else "The readiness report is in the run's log."
+    wanted = Approval.with_initial_data(description=text, decision="end")
+    patience = timedelta(minutes=run.request.deadlines.approval)
+    key, seconds = f"approval-{run.id}", int(patience.total_seconds())
+    try:
+        if runtime.deployment.id is None:
+            answer = await apause_flow_run(wait_for_input=wanted, timeout=seconds, key=key)
+        else:
+            answer = await asuspend_flow_run(wait_for_input=wanted, timeout=seconds, key=key)
+    except FlowPauseTimeout as error:
+        raise DeadlineExceeded("a person's approval", patience, "nobody answered", "Nothing was changed") from error
+    said = f"{answer.name}: {answer.comment}" if answer.comment else answer.name
+    if answer.decision != "go on":
+        await abandon(run)
+        raise NotApproved(f"not approved by {said}")
+    await note(run, APPROVAL, StepStatus.CONFIRMED, f"approved by {said}", clock.now())

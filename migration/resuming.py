@@ -1,0 +1,204 @@
+"""Which crashed runs are taken up again, which are left, and which are given up. Rules only; clock-free.
+
+A crashed run is one whose process ended without a word: killed, out of memory, its node gone. What it was doing is in
+the cluster and its journal, so the same run may go on; but only if nobody else has taken over since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, Field
+
+from migration.frozen import Frozen
+from migration.journal import Journal, Migration
+from migration.models import ClusterRef, CniType, Runbook
+from migration.versions import DEFAULT_CANAL, DEFAULT_CILIUM
+
+REVERT_MIGRATION: Final = "revert-migration"
+MIGRATING_FLOWS: Final = (*(str(runbook) for runbook in Runbook), REVERT_MIGRATION)
+"""Names of the flows that change a cluster: each runbook has one of its name."""
+INTERRUPTED: Final = "Interrupted"
+"""Name of the state of a crashed run whose cluster somebody has looked at."""
+
+
+class Limits(Frozen):
+    """How long and how often crashed runs are taken up."""
+
+    attempts: Annotated[int, Field(ge=1)] = 5
+    quiet_seconds: Annotated[int, Field(ge=0)] = 60
+    max_age_hours: Annotated[int, Field(ge=1)] = 24
+
+
+class CrashedRun(Frozen):
+    """A run of one of our flows that crashed, as Prefect knows it."""
+
+    id: str
+    name: str
+    flow: str
+    cluster: ClusterRef
+    begun_at: AwareDatetime
+    crashed_at: AwareDatetime
+    crashes: int
+    """How often it crashed so far. Prefect's run_count won't do: it counts waiting for a window as well."""
+    message: str = ""
+    """Of the crash."""
+    given_up: bool = False
+    """Whether it was given up before, and people were told."""
+    version: str = ""
+    """The CNI version that it was asked for; empty for the flow's default."""
+    is_deployed: bool = True
+    """Whether a worker can start it again."""
+    takes_itself_back: bool = False
+    """Whether it was to take back what it had done if it failed."""
+
+    @property
+    def runbook(self) -> Runbook | None:
+        """What it does; None if it takes a migration back, whichever that is."""
+        return None if self.flow == REVERT_MIGRATION else Runbook(self.flow)
+
+
+class OtherRun(Frozen):
+    """Another run of one of our flows."""
+
+    id: str
+    name: str
+    cluster: ClusterRef
+    begun_at: AwareDatetime
+    """When it first ran, or is due."""
+    is_over: bool
+    state: str
+    only_planned: bool = False
+    """Whether a schedule made it and it has not run yet: that says nothing of the run that crashed."""
+
+
+class Ruling(StrEnum):
+    """What becomes of a crashed run."""
+
+    TAKE_UP = "taken up"
+    LEAVE = "left"
+    GIVE_UP = "given up"
+
+
+class Decision(Frozen):
+    """What becomes of a crashed run, and why."""
+
+    ruling: Ruling
+    reason: str
+
+
+class Settled(Frozen):
+    """A crashed run, and what became of it."""
+
+    run: CrashedRun
+    decision: Decision
+
+
+class Resumption(Frozen):
+    """What one round of resume-interrupted did."""
+
+    settled: tuple[Settled, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """What it did in one line."""
+        if not self.settled:
+            return "no run of the last hours is crashed"
+        rulings = [settled.decision.ruling for settled in self.settled]
+        return ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in Ruling if ruling in rulings)
+
+
+def decide_by_runs(run: CrashedRun, others: Iterable[OtherRun], limits: Limits, now: AwareDatetime) -> Decision | None:
+    """Return why the run is left, as far as Prefect can tell; None if the cluster's journal has to be asked."""
+    if run.given_up:
+        return _leave("it was given up before, and people were told")
+    age = now - run.crashed_at
+    if age < timedelta(seconds=limits.quiet_seconds):
+        return _leave(
+            f"it crashed {age.total_seconds():.0f} s ago: for {limits.quiet_seconds} s its worker may still report that"
+        )
+    if age > timedelta(hours=limits.max_age_hours):
+        return _leave(f"it crashed more than {limits.max_age_hours} h ago: nobody expects it to go on by itself by now")
+    same = [other for other in others if other.cluster == run.cluster and other.id != run.id]
+    active = [other for other in same if not other.is_over and not other.only_planned]
+    later = [other for other in same if other.is_over and other.begun_at > run.begun_at]
+    if active:
+        return _leave(f"run {active[0].name} of this cluster is {active[0].state}")
+    if later:
+        return _leave(f"run {later[0].name} of this cluster began later, and is {later[0].state}")
+    return None
+
+
+def decide_by_journal(run: CrashedRun, journal: Journal, limits: Limits) -> Decision:
+    """Return what becomes of a run that Prefect has no reason to leave."""
+    unfinished = journal.open_migration()
+    found = _of_closed(run, journal) if unfinished is None else _of_open(run, unfinished)
+    if found is not None:
+        return found
+    if run.crashes >= limits.attempts:
+        return Decision(ruling=Ruling.GIVE_UP, reason=f"it crashed {run.crashes} times, of {limits.attempts} attempts")
+    goes_on = "before it began a migration" if unfinished is None else f"in migration {unfinished.id}"
+    return Decision(
+        ruling=Ruling.TAKE_UP, reason=f"it crashed {goes_on}: attempt {run.crashes + 1} of {limits.attempts}"
+    )
+
+
+def _of_open(run: CrashedRun, unfinished: Migration) -> Decision | None:
+    """Return why the run does not go on while this migration is open; None if it does."""
+    if unfinished.started_at > run.crashed_at:
+        return _leave(f"migration {unfinished.id} was begun by {unfinished.started_by or 'somebody'} since it crashed")
+    if run.runbook is None or _belongs(run, unfinished):
+        return None
+    if unfinished.reverts and run.takes_itself_back and unfinished.started_at >= run.begun_at:
+        return Decision(
+            ruling=Ruling.GIVE_UP,
+            reason=f"it was taking itself back (migration {unfinished.id}): start revert-migration, which goes on",
+        )
+    return _leave(f"another migration is open: {unfinished.id}, {unfinished.kind} to {unfinished.target}")
+
+
+def _of_closed(run: CrashedRun, journal: Journal) -> Decision | None:
+    """Return that what the run was for is over; None if it never came to that."""
+    since = [each for each in journal.migrations if each.finished_at is not None and each.finished_at >= run.begun_at]
+    ours = [each for each in since if (each.reverts if run.runbook is None else _belongs(run, each))]
+    if not ours:
+        return None
+    last = ours[-1]
+    if last.reverted_by:
+        return _leave(f"its migration {last.id} was taken back by {last.reverted_by}")
+    return _leave(f"its migration {last.id} is finished")
+
+
+def _belongs(run: CrashedRun, migration: Migration) -> bool:
+    """Tell whether a run that is no revert was for this migration."""
+    if migration.reverts or migration.kind is not run.runbook:
+        return False
+    if migration.kind is Runbook.CHANGE_PROXY_MODE:
+        return True
+    default = DEFAULT_CILIUM if migration.desired_cni.type is CniType.CILIUM else DEFAULT_CANAL
+    return migration.desired_cni.version == (run.version or default)
+
+
+def _leave(reason: str) -> Decision:
+    return Decision(ruling=Ruling.LEAVE, reason=reason)
+
+
+def latest_of(migrations: Iterable[Migration], run: CrashedRun) -> Migration | None:
+    """Return the migration that a run was last at: the newest since it began; None if it began none."""
+    return max(
+        (each for each in migrations if each.is_open or each.started_at >= run.begun_at),
+        key=lambda each: (each.is_open, each.started_at),
+        default=None,
+    )
+
+
+def count_crashes(states: Iterable[tuple[AwareDatetime, bool]]) -> int:
+    """Return how often a run crashed, given each of its states: when it was entered, and whether it is a crash.
+
+    `Interrupted` is set on a run that has crashed already: a crash after a crash is the same one.
+    """
+    ordered = [crashed for _, crashed in sorted(states, key=lambda state: state[0])]
+    return sum(crashed and not before for before, crashed in zip([False, *ordered], ordered, strict=False))

@@ -1,0 +1,189 @@
+"""The crashed runs of our flows as Prefect knows them, and the states that are set on them. Refuses to decide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterEndTime,
+    FlowRunFilterId,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+from prefect.states import AwaitingRetry, Crashed
+
+from migration.models import ClusterRef, OnFailure
+from migration.resuming import INTERRUPTED, MIGRATING_FLOWS, CrashedRun, OtherRun, count_crashes
+from tasks import clock
+
+PAGE: Final = 200
+UNDER_WAY: Final = [
+    StateType.SCHEDULED,
+    StateType.PENDING,
+    StateType.RUNNING,
+    StateType.PAUSED,
+    StateType.CANCELLING,
+]
+# Prefect names a task run after its task, with three hexadecimal digits behind.
+_RUN_NAME_SUFFIX: Final = re.compile(r"-[0-9a-f]{3}$")
+
+
+async def crashed_runs(*, since: timedelta) -> list[CrashedRun]:
+    """Return the deployed runs of our flows that are crashed now and crashed within that time, the oldest first."""
+    crashed = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(is_null_=False),
+        state=_in_states([StateType.CRASHED]),
+        end_time=FlowRunFilterEndTime(after_=clock.now() - since),
+    )
+    async with get_client() as client:
+        flows = {flow.id: flow.name for flow in await client.read_flows(flow_filter=_our_flows())}
+        found = [await _crashed(client, run, flows[run.flow_id]) async for run in _pages(client, crashed)]
+    return sorted((run for run in found if run is not None), key=lambda run: run.begun_at)
+
+
+async def crashed_run(flow_run_id: UUID) -> CrashedRun | None:
+    """Return one run if it is crashed now, and is of a flow that migrates a cluster."""
+    async with get_client() as client:
+        run = await client.read_flow_run(flow_run_id)
+        flow = await client.read_flow(run.flow_id)
+        return await _crashed(client, run, flow.name) if flow.name in MIGRATING_FLOWS else None
+
+
+async def other_runs(crashed: Iterable[CrashedRun]) -> list[OtherRun]:
+    """Return the runs of our flows that are under way, or began after the first of the crashed ones did."""
+    oldest = min((run.begun_at for run in crashed), default=clock.now())
+    filters = (
+        FlowRunFilter(state=_in_states(UNDER_WAY)),
+        FlowRunFilter(start_time=FlowRunFilterStartTime(after_=oldest)),
+    )
+    found: dict[UUID, OtherRun] = {}
+    async with get_client() as client:
+        for wanted in filters:
+            async for run in _pages(client, wanted):
+                other = _other(run)
+                if other is not None:
+                    found[run.id] = other
+    return list(found.values())
+
+
+async def step_under_way(run: CrashedRun) -> str:
+    """Return the name of the task that a crashed run was at; empty if it was at none."""
+    async with get_client() as client:
+        found = await client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run.id)])),
+            sort=TaskRunSort.EXPECTED_START_TIME_DESC,
+            limit=PAGE,
+        )
+    started = [task for task in found if task.state is not None and not task.state.is_completed()]
+    return _RUN_NAME_SUFFIX.sub("", started[0].name) if started else ""
+
+
+async def take_up(run: CrashedRun, message: str) -> bool:
+    """Have a worker start the run again; tells whether that was done: not if it isn't crashed any more."""
+    state: State[Any] = AwaitingRetry(message=message, scheduled_time=clock.now())
+    return await _set_state_of_crashed(run, state, force=False)
+
+
+async def mark_interrupted(run: CrashedRun, message: str, *, given_up: bool) -> bool:
+    """Leave the run, which stays crashed, with a message for people; tells whether that was done.
+
+    Prefect lets no run go from one crashed state to another (3.8.8, HandleFlowTerminalStateTransitions) unless forced.
+    What is given up carries `retriable: false`.
+    """
+    state: State[Any] = Crashed(name=INTERRUPTED, message=message)
+    state.state_details.retriable = not given_up
+    return await _set_state_of_crashed(run, state, force=True)
+
+
+async def _set_state_of_crashed(run: CrashedRun, state: State[Any], *, force: bool) -> bool:
+    """Set a state if the run is still in the crash that was read: whoever took it up or cancelled it goes first."""
+    async with get_client() as client:
+        now = (await client.read_flow_run(UUID(run.id))).state
+        if now is None or not now.is_crashed() or now.timestamp != run.crashed_at:
+            return False
+        answer = await client.set_flow_run_state(UUID(run.id), state, force=force)
+    return answer.status is SetStateStatus.ACCEPT
+
+
+async def _pages(client: PrefectClient, wanted: FlowRunFilter) -> AsyncIterator[FlowRun]:
+    offset = 0
+    while True:
+        page = await client.read_flow_runs(
+            flow_filter=_our_flows(),
+            flow_run_filter=wanted,
+            sort=FlowRunSort.ID_DESC,
+            limit=PAGE,
+            offset=offset,
+        )
+        for run in page:
+            yield run
+        if len(page) < PAGE:
+            return
+        offset += PAGE
+
+
+def _our_flows() -> FlowFilter:
+    return FlowFilter(name=FlowFilterName(any_=list(MIGRATING_FLOWS)))
+
+
+def _in_states(types: list[StateType]) -> FlowRunFilterState:
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+
+
+async def _crashed(client: PrefectClient, run: FlowRun, flow: str) -> CrashedRun | None:
+    cluster = _cluster_of(run)
+    if cluster is None or run.state is None or not run.state.is_crashed():
+        return None
+    states = await client.read_flow_run_states(run.id)
+    crashes = [state for state in states if state.is_crashed() and state.name != INTERRUPTED]
+    return CrashedRun(
+        id=str(run.id),
+        name=run.name,
+        flow=flow,
+        cluster=cluster,
+        begun_at=run.start_time or _created(run),
+        crashed_at=run.state.timestamp,
+        crashes=count_crashes((state.timestamp, state.is_crashed()) for state in states),
+        message=(crashes[-1].message or "") if crashes else "",
+        given_up=run.state.name == INTERRUPTED and run.state.state_details.retriable is False,
+        version=str(run.parameters.get("cilium_version") or run.parameters.get("canal_version") or ""),
+        takes_itself_back=run.parameters.get("on_failure") == OnFailure.REVERT,
+        is_deployed=run.deployment_id is not None,
+    )
+
+
+def _other(run: FlowRun) -> OtherRun | None:
+    cluster = _cluster_of(run)
+    if cluster is None or run.state is None or (run.state.is_final() and run.start_time is None):
+        return None
+    return OtherRun(
+        id=str(run.id),
+        name=run.name,
+        cluster=cluster,
+        begun_at=run.start_time or run.expected_start_time or _created(run),
+        is_over=run.state.is_final(),
+        state=run.state.name or run.state.type.value,
+        only_planned=run.auto_scheduled and run.state.is_scheduled() and run.start_time is None,
+    )
+
+
+def _cluster_of(run: FlowRun) -> ClusterRef | None:
+    seed, name = run.parameters.get("seed"), run.parameters.get("cluster")
+    return ClusterRef(seed=seed, name=name) if isinstance(seed, str) and isinstance(name, str) else None
+
+
+def _created(run: FlowRun) -> datetime:
+    return run.created or clock.now()

@@ -1,0 +1,138 @@
+"""What is done about runs that crashed: looked at, taken up again, given up, and told to people."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.logging import get_run_logger
+
+from clusters.steps.standing import look_after_crash
+from clusters.watching import Tell
+from migration.errors import MigrationError
+from migration.markdown import table
+from migration.report import failure_to_markdown
+from migration.resuming import (
+    CrashedRun,
+    Decision,
+    Limits,
+    OtherRun,
+    Resumption,
+    Ruling,
+    Settled,
+    decide_by_journal,
+    decide_by_runs,
+    latest_of,
+)
+from migration.standing import StandingFacts, after_crash, failure_message
+from tasks import clock, crashed_runs
+from tasks.policy import looking_task
+
+LOOK_SECONDS: Final = 30.0
+"""How long a cluster may take to be looked at: shorter than a crashed run is left alone."""
+BY_HAND: Final = "press Retry at the run in the Prefect UI, or start the flow again with the same parameters"
+AGAIN: Final = f"nothing to do, resume-interrupted takes the run up within minutes; without that, {BY_HAND}"
+ALONE: Final = "start the flow again with the same parameters: it goes on where it was"
+
+
+@looking_task("find interrupted runs", retries=4)
+async def find_interrupted_runs(limits: Limits) -> tuple[tuple[CrashedRun, ...], tuple[OtherRun, ...]]:
+    """Return the crashed runs that may have to be taken up, and what else there is for their clusters."""
+    crashed = await crashed_runs.crashed_runs(since=timedelta(hours=limits.max_age_hours))
+    return tuple(crashed), tuple(await crashed_runs.other_runs(crashed)) if crashed else ()
+
+
+@looking_task("settle")
+async def settle(run: CrashedRun, others: tuple[OtherRun, ...], limits: Limits) -> Settled:
+    """Leave a crashed run scheduled again, marked as given up, or as it is, and tell which and why."""
+    decision = decide_by_runs(run, others, limits, clock.now()) or await _by_cluster(run, limits)
+    get_run_logger().info("%s: %s %s: %s", run.cluster.name, run.name, decision.ruling, decision.reason)
+    return Settled(run=run, decision=decision)
+
+
+@looking_task("report")
+async def report_resumption(settled: tuple[Settled, ...]) -> Resumption:
+    """Publish what became of the crashed runs, if there were any, and return it."""
+    resumption = Resumption(settled=settled)
+    if settled:
+        rows = [
+            (str(each.run.cluster), each.run.name, str(each.run.crashes), each.decision.ruling, each.decision.reason)
+            for each in settled
+        ]
+        text = table(("Cluster", "Run", "Crashes", "What became of it", "Why"), rows)
+        await acreate_markdown_artifact(
+            f"# Interrupted runs\n\n{text}", key="interrupted-runs", description=resumption.message
+        )
+    return resumption
+
+
+async def explain_crash(flow_run_id: UUID, tell: Tell) -> bool:
+    """Leave a run that crashed as Interrupted, with where its cluster stands; tells whether that was done.
+
+    Works outside of a run: it is the worker that sees the crash. Nothing is done about a run taken up meanwhile.
+    """
+    run = await crashed_runs.crashed_run(flow_run_id)
+    if run is None:
+        return False
+    facts, obstacle = StandingFacts(), ""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            _, facts = await look_after_crash(run.cluster, lambda journal: latest_of(journal.migrations, run), tell)
+    except (MigrationError, TimeoutError) as error:
+        obstacle = str(error) or f"no answer within {LOOK_SECONDS:.0f} s"
+    resume = AGAIN if run.is_deployed else ALONE
+    message = await _tell_people(run, facts, f"its process ended: {run.message}", resume, obstacle=obstacle)
+    return await crashed_runs.mark_interrupted(run, message, given_up=False)
+
+
+async def _by_cluster(run: CrashedRun, limits: Limits) -> Decision:
+    """Ask the run's cluster what is to become of it, and do that. What can't be reached is left for the next time."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            journal, facts = await look_after_crash(
+                run.cluster, lambda journal: latest_of(journal.migrations, run), get_run_logger().info
+            )
+    except (MigrationError, TimeoutError) as error:
+        obstacle = str(error) or f"no answer within {LOOK_SECONDS:.0f} s"
+        return Decision(
+            ruling=Ruling.LEAVE, reason=f"its cluster can't be looked at, so not before next time: {obstacle}"
+        )
+    decision = decide_by_journal(run, journal, limits)
+    if not await _carry_out(run, decision, facts):
+        return Decision(ruling=Ruling.LEAVE, reason="it is no longer as it was read: somebody else sees to it")
+    return decision
+
+
+async def _carry_out(run: CrashedRun, decision: Decision, facts: StandingFacts) -> bool:
+    if decision.ruling is Ruling.TAKE_UP:
+        return await crashed_runs.take_up(run, f"Taken up by resume-interrupted: {decision.reason}. {run.message}")
+    if decision.ruling is Ruling.GIVE_UP:
+        error = f"given up: {decision.reason}. The last one: {run.message}"
+        message = await _tell_people(run, facts, error, f"find out why it crashes, then {BY_HAND}")
+        return await crashed_runs.mark_interrupted(run, message, given_up=True)
+    return True
+
+
+async def _tell_people(run: CrashedRun, facts: StandingFacts, error: str, resume: str, *, obstacle: str = "") -> str:
+    """Publish where the cluster of a crashed run stands, and return that in one line."""
+    found = after_crash(facts, obstacle, resume)
+    migration = facts.migration
+    text = failure_to_markdown(
+        run.cluster, migration.id if migration else "none", error, found, migration.steps if migration else ()
+    )
+    artifact = ArtifactCreate(
+        key=f"migration-failure-{run.cluster.name}",
+        type="markdown",
+        description=f"{run.cluster}: interrupted",
+        data=text,
+        flow_run_id=UUID(run.id),
+    )
+    async with get_client() as client:
+        await client.create_artifact(artifact)
+    step = await crashed_runs.step_under_way(run) or "none"
+    return failure_message(run.cluster, step, error, found)

@@ -1,0 +1,94 @@
+"""Putting a run off: it leaves its worker, and the same run is taken up again when its time has come."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, NoReturn
+from uuid import UUID
+
+from prefect import runtime
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import State
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+from prefect.logging import get_run_logger
+from prefect.states import Running, Scheduled
+
+from migration.errors import RunCancelled
+from tasks import clock
+
+AWAITING_LOCK: Final = "AwaitingClusterLock"
+AWAITING_WINDOW: Final = "AwaitingWindow"
+
+
+class PutOff(Exception):
+    """A lone run has to wait: nobody but itself would take it up again."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+async def put_off(state_name: str, *, until: datetime, message: str) -> NoReturn:
+    """Leave the run waiting under this name until then, when it begins again from its first line.
+
+    Prefect has no call for this (3.8.8): the run puts itself into a Scheduled state of this name, and then leaves its
+    process as a suspended one does; a worker takes it up on time. Raises PutOff in a run that has no deployment, for
+    `taken_up_again` to wait, and RunCancelled if the run was cancelled meanwhile.
+    """
+    get_run_logger().info("%s: %s", state_name, message)
+    async with get_client() as client:
+        if runtime.deployment.id is None:
+            await _set_state(client, Running(name=state_name, message=message))
+            raise PutOff(until)
+        waiting = await _set_state(client, Scheduled(name=state_name, scheduled_time=until, message=message))
+    raise Pause(state=waiting)
+
+
+async def taken_up_again(waiting: PutOff) -> None:
+    """Return when a lone run's time has come, as a worker takes up the others."""
+    await clock.sleep_until(waiting.until)
+    async with get_client() as client:
+        await _set_state(client, Running())
+
+
+async def waiting_since(state_name: str) -> datetime | None:
+    """Return since when the run has been waiting under this name, looking in between or not; None if it hasn't."""
+    async with get_client() as client:
+        states = await client.read_flow_run_states(_run_id())
+    since = None
+    for state in sorted(states, key=lambda state: state.timestamp, reverse=True):
+        if state.name == state_name:
+            since = state.timestamp
+        elif not (state.is_running() or state.is_pending()):
+            break
+    return since
+
+
+def is_retried_by_prefect() -> bool:
+    """Tell whether Prefect starts this run again by itself if it fails now: only for an error that is raised."""
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None:
+        return False
+    return context.flow_run.run_count <= (context.flow.retries or 0)
+
+
+async def raise_if_cancelled() -> None:
+    """Raise RunCancelled if somebody has cancelled this run."""
+    async with get_client() as client:
+        found = await client.read_flow_run(_run_id())
+    if found.state is not None and (found.state.is_cancelling() or found.state.is_cancelled()):
+        raise RunCancelled("the run was cancelled")
+
+
+async def _set_state(client: PrefectClient, state: State[None]) -> State[None]:
+    answer = await client.set_flow_run_state(_run_id(), state)
+    if answer.status is SetStateStatus.ACCEPT and answer.state is not None:
+        return answer.state
+    # Only somebody who cancelled or ended the run keeps it from this.
+    raise RunCancelled(f"the run could not be put off, its state is {answer.state.name if answer.state else 'lost'}")
+
+
+def _run_id() -> UUID:
+    return UUID(str(runtime.flow_run.id))

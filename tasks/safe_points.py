@@ -1,0 +1,141 @@
+"""What a run looks at and notes down where it may stop: at the safe points between its stretches."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from prefect.logging import get_run_logger
+
+from clusters.journal import change_migration, read_migration
+from clusters.seed import open_cluster
+from clusters.steps.bookkeeping import abandon_migration, record_step
+from clusters.steps.standing import look_where_it_stands
+from migration import safe_points
+from migration.errors import OperatorActionNeeded
+from migration.experience import seconds_by_now
+from migration.frozen import Frozen
+from migration.models import ClusterRef, MigrationRequest, RunningMigration, StepOutcome, StepStatus, Stretch
+from migration.safe_points import stretch_key
+from migration.standing import state_of
+from migration.windows import Timetable, recurrences
+from tasks import clock
+from tasks.policy import looking_task
+
+TOO_SHORT: Final = "window-too-short"
+"""The finding by whose code an operator lets a stretch begin that no window has room for."""
+
+
+class Arrival(Frozen):
+    """A run at a safe point: whether an earlier one has gone on from there, and whether a person has agreed."""
+
+    has_begun: bool
+    is_approved: bool
+    seconds: float | None = None
+    """How long the stretch is expected to take by now; None if the run has nothing to do there."""
+
+
+class Wait(Frozen):
+    """Why a stretch may not begin yet, and when it may."""
+
+    until: datetime
+    message: str
+
+
+@looking_task("safe point", retries=4)
+async def arrive(run: RunningMigration, stretch: Stretch, target: str = "") -> Arrival:
+    """Leave it in the journal that the run may stop here, unless the stretch has begun already."""
+    async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:
+        migration = await read_migration(opened.api, run.id)
+        has_begun = safe_points.has_begun(migration, stretch, target)
+        if not has_begun and migration.marks.get(safe_points.UNDER_WAY):
+            await change_migration(opened.api, run.id, safe_points.at_safe_point)
+    return Arrival(
+        has_begun=has_begun,
+        is_approved=safe_points.is_approved(migration),
+        seconds=seconds_by_now(migration, run.seconds, stretch, target),
+    )
+
+
+@looking_task("look at the windows", retries=4)
+async def why_wait(
+    request: MigrationRequest, stretch: Stretch, target: str, seconds: float | None, migration_id: str = ""
+) -> Wait | None:
+    """Return why a stretch may not begin now and when it may; None if a window is open that has room for it.
+
+    Nothing is waited for if the run has nothing to do there. Raises OperatorActionNeeded if it never may, and
+    InvalidRequest for the cluster's own window if it has none.
+    """
+    if seconds is None:
+        return None
+    timetable = await _timetable(request)
+    if timetable.is_always:
+        return None
+    needed = request.maintenance.with_margin(seconds)
+    now = clock.now()
+    longest = timetable.longest(now)
+    if needed > longest and TOO_SHORT in request.accept:
+        needed = timedelta(seconds=1)
+    opening = timetable.next_opening(now, needed)
+    what = stretch_key(stretch, target)
+    if opening is None:
+        raise OperatorActionNeeded(
+            f"the {what} of {request.cluster} takes some {_minutes(needed)}, and no window has room for that: the "
+            f"longest is open for {_minutes(longest)}. Give it a longer one, less of a margin, or accept {TOO_SHORT}"
+        )
+    if opening.start <= now:
+        return None
+    message = (
+        f"{request.cluster}: waits for its window: the {what} takes some {_minutes(needed)}, and "
+        f"{_now_open(timetable, now)}. It goes on in the window {opening}. "
+    )
+    return Wait(until=opening.start, message=message + await _state(request.cluster, migration_id))
+
+
+@looking_task("enter stretch", retries=4)
+async def enter(run: RunningMigration, stretch: Stretch, target: str = "") -> None:
+    """Leave it in the journal that the stretch has begun: from now on it is finished, whatever the hour."""
+    now = clock.now()
+    async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:
+        await change_migration(
+            opened.api, run.id, lambda found: safe_points.in_stretch(found, stretch, target, now=now)
+        )
+    get_run_logger().info("%s: begins the %s", run.cluster.name, stretch_key(stretch, target))
+
+
+@looking_task("note", retries=4)
+async def note(run: RunningMigration, step: str, status: StepStatus, summary: str, since: datetime) -> None:
+    """Leave in the journal, and so in the report, what happened at a safe point."""
+    outcome = StepOutcome(step=step, status=status, summary=summary, started_at=since, finished_at=clock.now())
+    async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:
+        await record_step(opened, run.id, outcome)
+
+
+@looking_task("abandon migration", retries=4)
+async def abandon(run: RunningMigration) -> None:
+    """Leave the journal closed, if nothing of the platform was changed yet."""
+    async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:
+        await abandon_migration(opened, run.id)
+
+
+async def _timetable(request: MigrationRequest) -> Timetable:
+    if not request.maintenance.cluster_window:
+        return recurrences(request.maintenance, None)
+    async with open_cluster(request.cluster, get_run_logger().info) as opened:
+        return recurrences(request.maintenance, (await opened.seed.cluster(request.cluster.name)).update_window)
+
+
+async def _state(cluster: ClusterRef, migration_id: str) -> str:
+    if not migration_id:
+        return "State: nothing of it was changed by this run."
+    facts = await look_where_it_stands(cluster, migration_id, get_run_logger().info)
+    return f"State, at a safe point: {state_of(facts)}."
+
+
+def _now_open(timetable: Timetable, now: datetime) -> str:
+    opening = timetable.opening_at(now)
+    return f"{_minutes(opening.end - now)} are left of this one" if opening else "none is open now"
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span.total_seconds() / 60:.0f} min" if span.total_seconds() >= 90 else f"{span.total_seconds():.0f} s"

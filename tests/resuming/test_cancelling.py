@@ -1,0 +1,91 @@
+"""A run that is cancelled as in the UI: its cluster is brought to the next safe point, unless it is cancelled twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from clusters.journal import read_journal
+from clusters.kinds import DAEMON_SETS, LEASES
+from clusters.steps.survey import list_cilium_endpoints, list_pods
+from migration.models import CniType
+from migration.restart import pods_to_move
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+CANCELLING = {"type": "CANCELLING", "name": "Cancelling"}
+STAY = {"rotate_nodes": False}
+
+
+async def cancel(stack, run):
+    await stack.set_state(run, CANCELLING)
+    return (await stack.reaches(run, "CANCELLED", seconds=60))["state"]
+
+
+async def run_after(stack, run):
+    """Return the run that goes on to the next safe point after a cancelled one, None if there is none."""
+    body = {"flow_runs": {"tags": {"all_": ["to-the-next-safe-point"]}}, "sort": "START_TIME_DESC"}
+    found = await stack.call("POST", "/flow_runs/filter", body)
+    cluster = (await stack.api.flow_run(run))["parameters"]["cluster"]
+    mine = [each["id"] for each in found if each["parameters"]["cluster"] == cluster and each["id"] != run]
+    assert len(mine) < 2
+    return mine[0] if mine else None
+
+
+async def holder(api):
+    return (await api.get(LEASES, "cni-migration", namespace="kube-system"))["spec"]["holderIdentity"]
+
+
+async def test_a_cancelled_run_is_followed_by_one_that_stops_at_the_next_safe_point(victim, stack):
+    victim.hang_at("DELETE", "/namespaces/[^/]+/pods/")
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+
+    state = await cancel(stack, run)
+
+    assert f"lab/{victim.name}: cancelled in the middle of the move to the new CNI" in state["message"]
+    assert "State: the Cluster's spec says cilium 1.19.4" in state["message"]
+    errand = await stack.ended(await run_after(stack, run))
+    assert errand["state"]["name"] == "StoppedAtSafePoint"
+    assert "the removal of the old CNI has not begun" in errand["state"]["message"]
+    assert (
+        pods_to_move(await list_pods(victim.api), await list_cilium_endpoints(victim.api), target=CniType.CILIUM) == ()
+    )
+    assert await victim.api.find(DAEMON_SETS, "canal", namespace="kube-system") is not None
+    assert await holder(victim.api) == ""
+    assert (await read_journal(victim.api)).open_migration() is not None
+
+    again = await stack.ended(await stack.start("canal-to-cilium", victim.name, **STAY))
+
+    assert again["state"]["type"] == "COMPLETED"
+    assert (await stack.api.flow_run(run))["state"]["message"] == state["message"]
+    assert (await read_journal(victim.api)).open_migration() is None
+
+
+async def test_whoever_cancels_twice_stops_at_once(victim, stack):
+    victim.hang_at("DELETE", "/namespaces/[^/]+/pods/")
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    await stack.set_state(run, CANCELLING)
+    victim.hang_at("DELETE", "/namespaces/[^/]+/pods/")
+    await stack.reaches(run, "CANCELLED", seconds=60)
+    errand = await run_after(stack, run)
+    await victim.hangs()
+
+    state = await cancel(stack, errand)
+
+    assert "stopped at once, in the middle of the move to the new CNI, which is no safe point" in state["message"]
+    assert "To resume: start the flow again with the same parameters, and soon" in state["message"]
+    assert await run_after(stack, errand) in (None, run)
+    assert await holder(victim.api) == ""
+
+
+async def test_a_run_cancelled_where_nothing_was_disrupted_yet_ends_there(victim, stack):
+    victim.hang_at("POST", "/namespaces/kube-system/secrets")
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+
+    state = await cancel(stack, run)
+
+    assert "stopped at a safe point: it was cancelled" in state["message"]
+    assert await run_after(stack, run) is None
+    assert await holder(victim.api) == ""

@@ -1,0 +1,176 @@
+"""Whatever is killed, the migration goes on where it was: the run, its runner, the Prefect server, its database."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from clusters.journal import read_journal
+from tests.clusters.killing import noting_pods
+from tests.resuming.stack import RETRY, expire_lease
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(180),
+]
+PODS = "/namespaces/shop/pods/"
+CANAL = "/daemonsets/canal$"
+STAY = {"rotate_nodes": False}
+CRASHED = {"type": "CRASHED", "name": "Crashed", "message": "no heartbeat"}
+CHECKPOINTED = ("record baseline", "back up", "remove stale Cilium")
+
+
+@pytest.mark.parametrize("path", [PODS, CANAL], ids=["moving pods", "removing Canal"])
+async def test_a_killed_run_is_taken_up_as_the_same_run_and_does_nothing_twice(stack, victim, usual, path):
+    async with noting_pods(victim.api) as history:
+        before = set(history.pods)
+        victim.hang_at("DELETE", path, acted=True)
+        run = await stack.start("canal-to-cilium", victim.name, **STAY)
+        await victim.hangs()
+        await stack.kill_run()
+        interrupted = await stack.reaches(run, "Interrupted")
+        await expire_lease(victim.api)
+
+        await stack.resume_interrupted()
+        over = await stack.ended(run)
+
+    assert over["state"]["type"] == "COMPLETED"
+    assert f"lab/{victim.name}: step " in interrupted["state"]["message"]
+    assert [name for name in names_of(await stack.states(run)) if name not in ("Pending", "Submitting")] == [
+        *("Scheduled", "Running", "Crashed", "Interrupted", "AwaitingRetry", "Running", "Completed")
+    ]
+    assert_cached(await stack.steps(run))
+    assert_born_once(history, before)
+    assert victim.changes() <= usual
+
+
+async def test_a_run_whose_runner_died_with_it_is_taken_up_by_the_next_runner(stack, victim, usual):
+    victim.hang_at("DELETE", PODS, acted=True)
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    processes = stack.processes_of_runs()
+    await stack.kill_runner()
+    await stack.kill_run(processes)
+
+    # Nobody is left who could tell: what the automation against zombies does after a while is done here at once.
+    assert (await stack.api.flow_run(run))["state"]["name"] == "Running"
+    await stack.set_state(run, CRASHED)
+    await expire_lease(victim.api)
+    await stack.start_runner()
+    await stack.resume_interrupted()
+    over = await stack.ended(run)
+
+    assert over["state"]["type"] == "COMPLETED"
+    assert_cached(await stack.steps(run))
+    assert victim.changes() <= usual
+
+
+async def test_a_run_goes_on_without_the_prefect_server_and_tells_it_afterwards(stack, victim, usual):
+    victim.refuse_for_now("DELETE", CANAL)
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.is_refused()
+    await stack.kill_server()
+    stack.lab.clear_faults()
+
+    await stack.until(lambda: f"{victim.name}: remove Canal: changed" in stack.runner.output(), what="the step's end")
+    await stack.start_server()
+    over = await stack.ended(run)
+
+    assert over["state"]["type"] == "COMPLETED"
+    assert set(names_of(await stack.states(run))) == {"Scheduled", "Pending", "Submitting", "Running", "Completed"}
+    assert set((await stack.steps(run)).values()) == {"Completed"}
+
+
+async def test_retry_in_the_ui_goes_on_where_a_failed_run_was(stack, victim, usual):
+    victim.forbid("DELETE", CANAL)
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    failed = await stack.ended(run)
+    assert failed["state"]["type"] == "FAILED"
+    stack.lab.clear_faults()
+
+    answer = await stack.set_state(run, RETRY)
+    over = await stack.ended(run)
+
+    assert answer["status"] == "ACCEPT"
+    assert over["state"]["type"] == "COMPLETED"
+    assert_cached(await stack.steps(run))
+    forbidden = Counter({"delete daemonsets.apps": 1})
+    assert victim.changes() <= usual + forbidden
+
+
+async def test_a_run_that_always_crashes_is_given_up_once(stack, victim):
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    for attempt in (1, 2):
+        victim.hang_at("POST", "/selfsubjectaccessreviews$")
+        if attempt > 1:
+            await stack.resume_interrupted(attempts=2)
+        await victim.hangs()
+        await stack.kill_run()
+        await stack.reaches(run, "Interrupted")
+    told = await stack.states(run)
+
+    for _ in range(2):
+        await stack.resume_interrupted(attempts=2)
+    states = (await stack.states(run))[len(told) :]
+
+    (given_up,) = states
+    assert (given_up["name"], given_up["type"]) == ("Interrupted", "CRASHED")
+    assert "given up: it crashed 2 times, of 2 attempts" in given_up["message"]
+    assert "To resume: find out why it crashes" in given_up["message"]
+    assert (await stack.reads("interrupted-runs")).count("given up before") == 1
+
+
+async def test_a_run_is_left_while_its_cluster_cannot_be_reached_and_when_people_cancelled_it(stack, victim):
+    victim.hang_at("DELETE", PODS, acted=True)
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    await stack.kill_run()
+    await stack.reaches(run, "Interrupted")
+    victim.forbid("GET", "/configmaps/cni-migration")
+
+    await stack.resume_interrupted()
+    left = await stack.api.flow_run(run)
+    stack.lab.clear_faults()
+    await stack.set_state(run, {"type": "CANCELLED", "name": "Cancelled"})
+    await stack.resume_interrupted()
+
+    assert left["state"]["name"] == "Interrupted"
+    assert (await stack.api.flow_run(run))["state"]["name"] == "Cancelled"
+
+
+async def test_a_new_run_goes_on_when_prefect_has_lost_everything(stack, victim, usual):
+    victim.hang_at("DELETE", CANAL, acted=True)
+    await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    processes = stack.processes_of_runs()
+    await stack.kill_runner()
+    await stack.kill_run(processes)
+    await stack.kill_server()
+    stack.forget_everything()
+    await stack.start_server()
+    await stack.start_runner()
+    await expire_lease(victim.api)
+
+    over = await stack.ended(await stack.start("canal-to-cilium", victim.name, **STAY))
+
+    assert over["state"]["type"] == "COMPLETED"
+    journal = await read_journal(victim.api)
+    assert len(journal.migrations) == 1
+    assert journal.open_migration() is None
+    assert victim.changes() <= usual
+
+
+def assert_cached(steps):
+    assert {step: steps[step] for step in CHECKPOINTED} == dict.fromkeys(CHECKPOINTED, "Cached")
+
+
+def assert_born_once(history, before):
+    """Fail if a workload got more new pods than it had: one of them was restarted twice."""
+    had = Counter(pod.workload for uid, pod in history.pods.items() if uid in before)
+    again = Counter({workload: born for workload, born in history.made_since(before).items() if workload in had})
+    assert again <= had
+
+
+def names_of(states):
+    return [state["name"] for state in states]

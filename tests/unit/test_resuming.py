@@ -1,0 +1,198 @@
+"""Which crashed runs are taken up: a table of what else may be true of the cluster."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from migration.journal import Journal
+from migration.models import ClusterRef, Runbook
+from migration.resuming import (
+    MIGRATING_FLOWS,
+    CrashedRun,
+    Decision,
+    Limits,
+    OtherRun,
+    Resumption,
+    Ruling,
+    Settled,
+    count_crashes,
+    decide_by_journal,
+    decide_by_runs,
+    latest_of,
+)
+from tests.unit.making import CANAL, CILIUM, make_migration
+
+CLUSTER = ClusterRef(seed="lab", name="hv2c7xk9tl")
+BEGUN = datetime(2026, 11, 21, 22, tzinfo=UTC)
+CRASHED = BEGUN + timedelta(minutes=10)
+NOW = CRASHED + timedelta(minutes=5)
+LIMITS = Limits()
+
+
+def minutes(number):
+    return BEGUN + timedelta(minutes=number)
+
+
+def make_run(**changes):
+    fields = {
+        "id": "a",
+        "name": "canal-to-cilium lab/hv2c7xk9tl",
+        "flow": "canal-to-cilium",
+        "cluster": CLUSTER,
+        "begun_at": BEGUN,
+        "crashed_at": CRASHED,
+        "crashes": 1,
+        "message": "killed",
+    }
+    return CrashedRun(**{**fields, **changes})
+
+
+def make_other(**changes):
+    fields = {
+        "id": "b",
+        "name": "another",
+        "cluster": CLUSTER,
+        "begun_at": minutes(-60),
+        "is_over": True,
+        "state": "Completed",
+    }
+    return OtherRun(**{**fields, **changes})
+
+
+def made(number=1, **changes):
+    return make_migration(**{"started_at": minutes(number), **changes})
+
+
+def open_in(*migrations):
+    return Journal(current=migrations[-1].id, migrations=migrations)
+
+
+@pytest.mark.parametrize(
+    ("run", "other", "words"),
+    [
+        ({}, {}, None),
+        ({"given_up": True}, {}, "given up before"),
+        ({"crashed_at": NOW - timedelta(seconds=59)}, {}, "59 s ago: for 60 s its worker may still report"),
+        ({"crashed_at": NOW - timedelta(seconds=60)}, {}, None),
+        ({"crashed_at": NOW - timedelta(hours=25)}, {}, "more than 24 h ago"),
+        ({}, {"is_over": False, "state": "Running"}, "run another of this cluster is Running"),
+        ({}, {"is_over": False, "state": "AwaitingWindow"}, "is AwaitingWindow"),
+        ({}, {"is_over": False, "state": "Scheduled", "begun_at": minutes(90)}, "is Scheduled"),
+        ({}, {"is_over": False, "state": "Scheduled", "begun_at": minutes(90), "only_planned": True}, None),
+        ({}, {"begun_at": minutes(5), "state": "Failed"}, "began later, and is Failed"),
+        ({}, {"begun_at": minutes(5), "state": "Crashed"}, "began later, and is Crashed"),
+        ({}, {"begun_at": minutes(-5), "state": "Crashed"}, None),
+        ({}, {"id": "a", "is_over": False, "state": "Crashed"}, None),
+        ({}, {"cluster": ClusterRef(seed="lab", name="other"), "is_over": False, "state": "Running"}, None),
+        ({}, {"cluster": ClusterRef(seed="other", name="hv2c7xk9tl"), "is_over": False, "state": "Running"}, None),
+    ],
+)
+def test_a_run_is_left_if_it_is_fresh_or_old_or_somebody_else_sees_to_its_cluster(run, other, words):
+    found = decide_by_runs(make_run(**run), [make_other(**other)], LIMITS, NOW)
+
+    if words is None:
+        assert found is None
+    else:
+        assert found.ruling is Ruling.LEAVE
+        assert words in found.reason
+
+
+FINISHED = {"finished_at": minutes(9)}
+REVERT = {"flow": "revert-migration"}
+ITSELF_BACK = {"takes_itself_back": True}
+WAY_BACK = {"kind": Runbook.CILIUM_TO_CANAL, "previous_cni": CILIUM, "desired_cni": CANAL, "reverts": "m0"}
+
+
+@pytest.mark.parametrize(
+    ("run", "journal", "ruling", "words"),
+    [
+        ({}, Journal(), Ruling.TAKE_UP, "before it began a migration: attempt 2 of 5"),
+        ({}, open_in(made()), Ruling.TAKE_UP, "in migration m1: attempt 2 of 5"),
+        ({"crashes": 4}, open_in(made()), Ruling.TAKE_UP, "attempt 5 of 5"),
+        ({"crashes": 5}, open_in(made()), Ruling.GIVE_UP, "crashed 5 times, of 5 attempts"),
+        # One that an earlier run began.
+        ({}, open_in(made(-600)), Ruling.TAKE_UP, "in migration m1"),
+        ({}, open_in(made(11)), Ruling.LEAVE, "begun by a run since it crashed"),
+        ({}, Journal(migrations=(made(**FINISHED),)), Ruling.LEAVE, "m1 is finished"),
+        ({"crashes": 5}, Journal(migrations=(made(**FINISHED),)), Ruling.LEAVE, "m1 is finished"),
+        ({}, Journal(migrations=(made(-600, finished_at=minutes(-500)),)), Ruling.TAKE_UP, "before it began"),
+        ({}, Journal(migrations=(made(**FINISHED, reverted_by="m2"),)), Ruling.LEAVE, "was taken back by m2"),
+        ({}, open_in(made(**WAY_BACK)), Ruling.LEAVE, "another migration is open: m1, cilium-to-canal"),
+        (ITSELF_BACK, open_in(made(**WAY_BACK)), Ruling.GIVE_UP, "taking itself back (migration m1): start revert"),
+        (ITSELF_BACK, open_in(made(-9, **WAY_BACK)), Ruling.LEAVE, "another migration is open"),
+        ({}, open_in(made(kind=Runbook.CHANGE_PROXY_MODE)), Ruling.LEAVE, "another migration is open"),
+        ({"version": "1.18.10"}, open_in(made()), Ruling.LEAVE, "another migration is open"),
+        ({"version": "1.19.4"}, open_in(made()), Ruling.TAKE_UP, "in migration m1"),
+        (
+            {"flow": "change-proxy-mode"},
+            open_in(made(kind=Runbook.CHANGE_PROXY_MODE, desired_proxy_mode="ipvs")),
+            Ruling.TAKE_UP,
+            "in migration m1",
+        ),
+        # What a revert takes back may be open still, or its own migration is, or neither.
+        (REVERT, open_in(made(-60)), Ruling.TAKE_UP, "in migration m1"),
+        (REVERT, open_in(made(**WAY_BACK)), Ruling.TAKE_UP, "in migration m1"),
+        (REVERT, Journal(migrations=(made(-60, finished_at=minutes(-50)),)), Ruling.TAKE_UP, "before it began"),
+        (REVERT, Journal(migrations=(made(**WAY_BACK, **FINISHED),)), Ruling.LEAVE, "m1 is finished"),
+        (REVERT, open_in(made(11)), Ruling.LEAVE, "since it crashed"),
+    ],
+)
+def test_the_journal_tells_whether_there_is_something_to_go_on_with(run, journal, ruling, words):
+    found = decide_by_journal(make_run(**run), journal, LIMITS)
+
+    assert found.ruling is ruling
+    assert words in found.reason
+
+
+@given(crashes=some.integers(1, 20), attempts=some.integers(1, 20))
+def test_no_run_starts_more_often_than_allowed(crashes, attempts):
+    found = decide_by_journal(make_run(crashes=crashes), open_in(made()), Limits(attempts=attempts))
+
+    # It started once per crash; taken up, it would start once more.
+    assert (found.ruling is Ruling.TAKE_UP) == (crashes + 1 <= attempts)
+
+
+@pytest.mark.parametrize("flow", MIGRATING_FLOWS)
+def test_every_flow_that_migrates_is_known(flow):
+    assert decide_by_journal(make_run(flow=flow), Journal(), LIMITS).ruling is Ruling.TAKE_UP
+
+
+@pytest.mark.parametrize(
+    ("migrations", "expected"),
+    [
+        ((), None),
+        ((made(-60, finished_at=minutes(-50)),), None),
+        ((made(-60),), "m1"),
+        ((made(1, finished_at=minutes(2)), made(3, migration_id="m2")), "m2"),
+        ((made(1, finished_at=minutes(2)),), "m1"),
+    ],
+)
+def test_the_migration_that_a_run_was_at_is_the_open_one_or_the_newest_of_its_own(migrations, expected):
+    found = latest_of(migrations, make_run())
+
+    assert (found.id if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ((), 0),
+        ((False, True), 1),
+        ((False, True, True), 1),
+        ((False, True, True, False, True), 2),
+        ((False, True, False, False, True, True, False), 2),
+    ],
+)
+def test_a_state_set_on_a_crashed_run_is_no_other_crash(states, expected):
+    shuffled = [(minutes(number), crashed) for number, crashed in enumerate(states)][::-1]
+
+    assert count_crashes(shuffled) == expected
+
+
+def test_a_round_is_told_in_one_line():
+    settled = [Settled(run=make_run(), decision=Decision(ruling=ruling, reason="so")) for ruling in Ruling]
+
+    assert Resumption().message == "no run of the last hours is crashed"
+    assert Resumption(settled=(settled[1], *settled)).message == "1 taken up, 2 left, 1 given up"
