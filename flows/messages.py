@@ -99,17 +99,18 @@ MESSAGES: Final = {
     ),
     Kind.WAITING_FOR_WINDOW: _of_a_run(
         "still waits for its maintenance window",
-        "\n\nIt stands at a safe point, where the cluster is fine, and no worker is held. It goes on by itself when "
-        "the window opens. If that is not what you want, cancel it and start the flow again with another window, or "
-        "with ignore_window: it goes on where it was.",
+        "\n\nThis has been so since {{ (flow_run.state.timestamp|string)[:16] }} UTC. It stands at a safe point, where "
+        "the cluster is fine, and no worker is held. It goes on by itself when the window opens. If that is not what "
+        "you want, cancel it and start the flow again with another window, or with ignore_window: it goes on where it "
+        "was.",
     ),
     Kind.NOT_APPROVED: _of_a_run("was not approved"),
     Kind.CANCELLED: _of_a_run("was cancelled", _WAYS),
     Kind.LATE: _of_a_run(
         "has not started in time",
-        "\n\nIt was due at {{ flow_run.next_scheduled_start_time or flow_run.expected_start_time }}, and no worker "
-        "took it up: look at the work pool and its workers. It has changed nothing since, starts as soon as a worker "
-        "takes it, and still keeps to its maintenance window then.",
+        "\n\nIt was due at {{ (flow_run.next_scheduled_start_time|string)[:16] }} UTC, and no worker took it up: look "
+        "at the work pool and its workers. It has changed nothing since, starts as soon as a worker takes it, and "
+        "still keeps to its maintenance window then.",
     ),
     Kind.WORK_POOL_NOT_READY: Message(
         subject="work pool {{ work_pool.name }} is not ready: no migration starts or goes on",

@@ -12,11 +12,11 @@ from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from migration.errors import DeadlineExceeded, NotApproved, RunStopped
+from migration.errors import DeadlineExceeded, NotApproved, RunCancelled, RunStopped
 from migration.models import MigrationRequest, RunningMigration, StepStatus, Stretch
 from migration.safe_points import APPROVAL, HARMLESS, stretch_key
 from tasks import clock
-from tasks.rescheduling import AWAITING_WINDOW, put_off, raise_if_cancelled
+from tasks.rescheduling import AWAITING_WINDOW, is_cancelled, put_off
 from tasks.safe_points import abandon, arrive, enter, note, why_wait
 
 LONGEST_REPORT: Final = 20_000
@@ -37,13 +37,18 @@ async def safe_point(run: RunningMigration, stretch: Stretch, target: str = "") 
     A run that has to wait leaves its worker here, and begins again from its first line. Raises RunStopped if it shall
     not go on.
     """
-    arrival = await arrive(run, stretch, target)
-    if arrival.has_begun:
+    wanted, cancelled = run.request, await is_cancelled()
+    waits = wanted.approval or wanted.maintenance.has_windows
+    stops = cancelled or (wanted.stop_at_safe_point and stretch is not Stretch.PREPARE)
+    goes_on = not stops and (not waits or stretch in HARMLESS)
+    arrival = await arrive(run, stretch, target, goes_on=goes_on)
+    if arrival.has_begun or goes_on:
         return
-    await raise_if_cancelled()
-    if run.request.stop_at_safe_point and stretch is not Stretch.PREPARE:
-        raise RunStopped(f"it was to stop at a safe point, and the {stretch_key(stretch, target)} has not begun")
-    if run.request.approval and not arrival.is_approved and stretch not in HARMLESS:
+    if stops:
+        why = "it was cancelled" if cancelled else "it was to stop at a safe point"
+        stop = RunCancelled if cancelled else RunStopped
+        raise stop(f"{why}, and the {stretch_key(stretch, target)} has not begun")
+    if wanted.approval and not arrival.is_approved:
         await _approval(run)
     await _window(run, stretch, target, arrival.seconds)
     await enter(run, stretch, target)
@@ -51,7 +56,7 @@ async def safe_point(run: RunningMigration, stretch: Stretch, target: str = "") 
 
 async def start_in_window(request: MigrationRequest, seconds: float | None) -> None:
     """Return if a window is open in which the preparation and what follows it have room: nothing begins too late."""
-    if request.ignore_window or request.approval:
+    if not request.maintenance.has_windows or request.ignore_window or request.approval:
         return  # the one is noted where the first stretch begins, the other is asked for at any hour
     wait = await why_wait(request, Stretch.PREPARE, "and what follows it", seconds)
     if wait is not None:
@@ -60,7 +65,9 @@ async def start_in_window(request: MigrationRequest, seconds: float | None) -> N
 
 async def _window(run: RunningMigration, stretch: Stretch, target: str, seconds: float | None) -> None:
     what = stretch_key(stretch, target)
-    wait = await why_wait(run.request, stretch, target, seconds if stretch not in HARMLESS else None, run.id)
+    wait = (
+        await why_wait(run.request, stretch, target, seconds, run.id) if run.request.maintenance.has_windows else None
+    )
     if wait is None:
         return
     step = f"window before {what}"
@@ -75,7 +82,7 @@ async def _approval(run: RunningMigration) -> None:
     """Return when a person has agreed. Raises NotApproved if they did not, and nothing was changed."""
     report = await Artifact.aget(f"readiness-{run.cluster.name}")
     text = str(report.data)[:LONGEST_REPORT] if report is not None else "The readiness report is in the run's log."
-    wanted = Approval.with_initial_data(description=text, decision="end")
+    wanted = Approval.with_initial_data(description=text)
     patience = timedelta(minutes=run.request.deadlines.approval)
     key, seconds = f"approval-{run.id}", int(patience.total_seconds())
     try:

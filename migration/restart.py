@@ -14,7 +14,7 @@ Endpoints = Mapping[str, EndpointFacts]
 # KKP 2.31, user-cluster-controller-manager resources: konnectivity carries all traffic from the API server to pods.
 KONNECTIVITY = ("app", "konnectivity-agent")
 DNS = (("app", "coredns"), ("k8s-app", "kube-dns"))
-# Removed with Canal in the next step: a restart would be for nothing (docs/platform.md 10).
+# They come and go with Canal (docs/platform.md 10).
 CANAL_WORKLOADS = (("k8s-app", "calico-kube-controllers"), ("k8s-app", "canal"))
 # They come and go with Cilium (docs/platform.md 6.3).
 HUBBLE_WORKLOADS = (("k8s-app", "hubble-relay"), ("k8s-app", "hubble-ui"), ("k8s-app", "hubble-generate-certs"))
@@ -72,13 +72,14 @@ def is_on_cilium(pod: Pod, endpoints: Endpoints) -> bool:
 
 
 def pods_to_move(pods: Iterable[Pod], endpoints: Endpoints, *, target: CniType) -> tuple[Pod, ...]:
-    """Return the pods whose sandbox is of the other CNI, without its own pods and those about to go.
+    """Return the pods whose sandbox is of the other CNI, without Hubble's, which go with Cilium, and those about to go.
 
-    A pod without an address has no sandbox yet: whichever CNI is configured by then is going to make it. On the way to
-    Canal the endpoints tell as well: Cilium's removal leaves those of the pods that it gave their network.
+    Canal's own are moved as well: their removal may wait for a window, and until then Cilium would give the address
+    that such a pod has from Canal to another pod of its node. A pod without an address has no sandbox yet: whichever
+    CNI is configured by then is going to make it. On the way to Canal the endpoints tell as well: Cilium's removal
+    leaves those of the pods that it gave their network.
     """
     to_cilium = target is CniType.CILIUM
-    own = CANAL_WORKLOADS if to_cilium else HUBBLE_WORKLOADS
     return tuple(
         pod
         for pod in pods
@@ -86,7 +87,7 @@ def pods_to_move(pods: Iterable[Pod], endpoints: Endpoints, *, target: CniType) 
         and pod.addresses
         and not pod.deleting
         and is_on_cilium(pod, endpoints) is not to_cilium
-        and not _is_any_of(pod, own)
+        and (to_cilium or not _is_any_of(pod, HUBBLE_WORKLOADS))
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field
 from migration.frozen import Frozen
 from migration.journal import Journal, Migration
 from migration.models import ClusterRef, CniType, Runbook
+from migration.targets import way_on
 from migration.versions import DEFAULT_CANAL, DEFAULT_CILIUM
 
 REVERT_MIGRATION: Final = "revert-migration"
@@ -23,6 +24,11 @@ MIGRATING_FLOWS: Final = (*(str(runbook) for runbook in Runbook), REVERT_MIGRATI
 """Names of the flows that change a cluster: each runbook has one of its name."""
 INTERRUPTED: Final = "Interrupted"
 """Name of the state of a crashed run whose cluster somebody has looked at."""
+
+
+BY_HAND: Final = "press Retry at the run in the Prefect UI, or start the flow again with the same parameters"
+AGAIN: Final = f"nothing to do, resume-interrupted takes the run up within minutes; without that, {BY_HAND}"
+ALONE: Final = "start the flow again with the same parameters: it goes on where it was"
 
 
 class Limits(Frozen):
@@ -88,6 +94,8 @@ class Decision(Frozen):
 
     ruling: Ruling
     reason: str
+    way_on: str = ""
+    """What people do to go on, if another flow than the run's own is needed for it."""
 
 
 class Settled(Frozen):
@@ -146,6 +154,16 @@ def decide_by_journal(run: CrashedRun, journal: Journal, limits: Limits) -> Deci
     )
 
 
+def how_to_resume(run: CrashedRun, journal: Journal) -> str:
+    """Return what people have to do to go on after a crash that nobody has acted on yet."""
+    decision = decide_by_journal(run, journal, Limits(attempts=run.crashes + 1))
+    if decision.ruling is Ruling.LEAVE:
+        return f"nothing to do: {decision.reason}"
+    if decision.way_on:
+        return decision.way_on
+    return AGAIN if run.is_deployed else ALONE
+
+
 def _of_open(run: CrashedRun, unfinished: Migration) -> Decision | None:
     """Return why the run does not go on while this migration is open; None if it does."""
     if unfinished.started_at > run.crashed_at:
@@ -155,7 +173,8 @@ def _of_open(run: CrashedRun, unfinished: Migration) -> Decision | None:
     if unfinished.reverts and run.takes_itself_back and unfinished.started_at >= run.begun_at:
         return Decision(
             ruling=Ruling.GIVE_UP,
-            reason=f"it was taking itself back (migration {unfinished.id}): start revert-migration, which goes on",
+            reason=f"it crashed while it took itself back, in migration {unfinished.id}",
+            way_on=way_on(unfinished),
         )
     return _leave(f"another migration is open: {unfinished.id}, {unfinished.kind} to {unfinished.target}")
 
@@ -169,6 +188,8 @@ def _of_closed(run: CrashedRun, journal: Journal) -> Decision | None:
     last = ours[-1]
     if last.reverted_by:
         return _leave(f"its migration {last.id} was taken back by {last.reverted_by}")
+    if last.abandoned:
+        return _leave(f"its migration {last.id} was abandoned before it changed anything")
     return _leave(f"its migration {last.id} is finished")
 
 

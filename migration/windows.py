@@ -67,6 +67,11 @@ class Maintenance(Frozen):
         int, Field(ge=0, le=500, title="Margin (%)", description="Added to an estimate before it has to fit")
     ] = 25
 
+    @property
+    def has_windows(self) -> bool:
+        """Whether there is any time at which a run may not work."""
+        return bool(self.windows) or self.cluster_window
+
     def with_margin(self, seconds: float) -> timedelta:
         """Return an estimate with the margin added to it, which is what has to fit."""
         return timedelta(seconds=seconds * (100 + self.margin_percent) / 100)

@@ -15,9 +15,13 @@ from prefect.logging import get_run_logger
 from clusters.steps.standing import look_after_crash
 from clusters.watching import Tell
 from migration.errors import MigrationError
+from migration.journal import Journal
 from migration.markdown import table
 from migration.report import failure_to_markdown
 from migration.resuming import (
+    AGAIN,
+    ALONE,
+    BY_HAND,
     CrashedRun,
     Decision,
     Limits,
@@ -27,6 +31,7 @@ from migration.resuming import (
     Settled,
     decide_by_journal,
     decide_by_runs,
+    how_to_resume,
     latest_of,
 )
 from migration.standing import StandingFacts, after_crash, failure_message
@@ -35,9 +40,7 @@ from tasks.policy import looking_task
 
 LOOK_SECONDS: Final = 30.0
 """How long a cluster may take to be looked at: shorter than a crashed run is left alone."""
-BY_HAND: Final = "press Retry at the run in the Prefect UI, or start the flow again with the same parameters"
-AGAIN: Final = f"nothing to do, resume-interrupted takes the run up within minutes; without that, {BY_HAND}"
-ALONE: Final = "start the flow again with the same parameters: it goes on where it was"
+MEND: Final = f"find out why it crashes, then {BY_HAND}"
 
 
 @looking_task("find interrupted runs", retries=4)
@@ -79,13 +82,12 @@ async def explain_crash(flow_run_id: UUID, tell: Tell) -> bool:
     run = await crashed_runs.crashed_run(flow_run_id)
     if run is None:
         return False
-    facts, obstacle = StandingFacts(), ""
+    facts, resume, obstacle = StandingFacts(), AGAIN if run.is_deployed else ALONE, ""
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
-            _, facts = await look_after_crash(run.cluster, lambda journal: latest_of(journal.migrations, run), tell)
+        journal, facts = await _look(run, tell)
+        resume = how_to_resume(run, journal)
     except (MigrationError, TimeoutError) as error:
         obstacle = str(error) or f"no answer within {LOOK_SECONDS:.0f} s"
-    resume = AGAIN if run.is_deployed else ALONE
     message = await _tell_people(run, facts, f"its process ended: {run.message}", resume, obstacle=obstacle)
     return await crashed_runs.mark_interrupted(run, message, given_up=False)
 
@@ -93,10 +95,7 @@ async def explain_crash(flow_run_id: UUID, tell: Tell) -> bool:
 async def _by_cluster(run: CrashedRun, limits: Limits) -> Decision:
     """Ask the run's cluster what is to become of it, and do that. What can't be reached is left for the next time."""
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
-            journal, facts = await look_after_crash(
-                run.cluster, lambda journal: latest_of(journal.migrations, run), get_run_logger().info
-            )
+        journal, facts = await _look(run, get_run_logger().info)
     except (MigrationError, TimeoutError) as error:
         obstacle = str(error) or f"no answer within {LOOK_SECONDS:.0f} s"
         return Decision(
@@ -108,12 +107,17 @@ async def _by_cluster(run: CrashedRun, limits: Limits) -> Decision:
     return decision
 
 
+async def _look(run: CrashedRun, tell: Tell) -> tuple[Journal, StandingFacts]:
+    async with asyncio.timeout(LOOK_SECONDS):
+        return await look_after_crash(run.cluster, lambda journal: latest_of(journal.migrations, run), tell)
+
+
 async def _carry_out(run: CrashedRun, decision: Decision, facts: StandingFacts) -> bool:
     if decision.ruling is Ruling.TAKE_UP:
         return await crashed_runs.take_up(run, f"Taken up by resume-interrupted: {decision.reason}. {run.message}")
     if decision.ruling is Ruling.GIVE_UP:
         error = f"given up: {decision.reason}. The last one: {run.message}"
-        message = await _tell_people(run, facts, error, f"find out why it crashes, then {BY_HAND}")
+        message = await _tell_people(run, facts, error, decision.way_on or MEND)
         return await crashed_runs.mark_interrupted(run, message, given_up=True)
     return True
 

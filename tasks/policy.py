@@ -70,10 +70,11 @@ def step_task(name: str, *, version: int = 1) -> TaskDecorator:
     return cast("TaskDecorator", decorator)
 
 
-def looking_task(name: str, *, retries: int = 2) -> TaskDecorator:
-    """Make a task that looks at live state, and so is never skipped."""
+def looking_task(name: str, *, retries: int = 2, run_name: str | None = None) -> TaskDecorator:
+    """Make a task that looks at live state, and so is never skipped; `run_name` may name its parameters in braces."""
     decorator = task(
         name=name,
+        task_run_name=run_name,
         retries=retries,
         retry_delay_seconds=RETRY_DELAYS_SECONDS[:retries],
         retry_condition_fn=is_transient,

@@ -74,12 +74,11 @@ def is_retried_by_prefect() -> bool:
     return context.flow_run.run_count <= (context.flow.retries or 0)
 
 
-async def raise_if_cancelled() -> None:
-    """Raise RunCancelled if somebody has cancelled this run."""
+async def is_cancelled() -> bool:
+    """Tell whether somebody has cancelled this run."""
     async with get_client() as client:
         found = await client.read_flow_run(_run_id())
-    if found.state is not None and (found.state.is_cancelling() or found.state.is_cancelled()):
-        raise RunCancelled("the run was cancelled")
+    return found.state is not None and (found.state.is_cancelling() or found.state.is_cancelled())
 
 
 async def _set_state(client: PrefectClient, state: State[None]) -> State[None]:

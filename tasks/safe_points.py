@@ -8,7 +8,7 @@ from typing import Final
 from prefect.logging import get_run_logger
 
 from clusters.journal import change_migration, read_migration
-from clusters.seed import open_cluster
+from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.bookkeeping import abandon_migration, record_step
 from clusters.steps.standing import look_where_it_stands
 from migration import safe_points
@@ -42,13 +42,15 @@ class Wait(Frozen):
     message: str
 
 
-@looking_task("safe point", retries=4)
-async def arrive(run: RunningMigration, stretch: Stretch, target: str = "") -> Arrival:
-    """Leave it in the journal that the run may stop here, unless the stretch has begun already."""
+@looking_task("safe point", retries=4, run_name="safe point before the {stretch} {target}")
+async def arrive(run: RunningMigration, stretch: Stretch, target: str = "", *, goes_on: bool = False) -> Arrival:
+    """Leave it in the journal that the run may stop here, or that it `goes_on`; no-op if the stretch has begun."""
     async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:
         migration = await read_migration(opened.api, run.id)
         has_begun = safe_points.has_begun(migration, stretch, target)
-        if not has_begun and migration.marks.get(safe_points.UNDER_WAY):
+        if not has_begun and goes_on:
+            await _enter(opened, run, stretch, target)
+        elif not has_begun and migration.marks.get(safe_points.UNDER_WAY):
             await change_migration(opened.api, run.id, safe_points.at_safe_point)
     return Arrival(
         has_begun=has_begun,
@@ -92,15 +94,11 @@ async def why_wait(
     return Wait(until=opening.start, message=message + await _state(request.cluster, migration_id))
 
 
-@looking_task("enter stretch", retries=4)
+@looking_task("enter stretch", retries=4, run_name="begin the {stretch} {target}")
 async def enter(run: RunningMigration, stretch: Stretch, target: str = "") -> None:
     """Leave it in the journal that the stretch has begun: from now on it is finished, whatever the hour."""
-    now = clock.now()
     async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:
-        await change_migration(
-            opened.api, run.id, lambda found: safe_points.in_stretch(found, stretch, target, now=now)
-        )
-    get_run_logger().info("%s: begins the %s", run.cluster.name, stretch_key(stretch, target))
+        await _enter(opened, run, stretch, target)
 
 
 @looking_task("note", retries=4)
@@ -116,6 +114,12 @@ async def abandon(run: RunningMigration) -> None:
     """Leave the journal closed, if nothing of the platform was changed yet."""
     async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:
         await abandon_migration(opened, run.id)
+
+
+async def _enter(opened: OpenedCluster, run: RunningMigration, stretch: Stretch, target: str) -> None:
+    now = clock.now()
+    await change_migration(opened.api, run.id, lambda found: safe_points.in_stretch(found, stretch, target, now=now))
+    opened.tell(f"{run.cluster.name}: begins the {stretch_key(stretch, target)}")
 
 
 async def _timetable(request: MigrationRequest) -> Timetable:

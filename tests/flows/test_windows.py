@@ -59,12 +59,12 @@ def late_at_each(monkeypatch, wall_clock):
     met = []
     arrive = tasks.safe_points.arrive
 
-    async def arrive_late(run, stretch, target=""):
+    async def arrive_late(run, stretch, target="", **options):
         if (stretch, target) not in met:
             met.append((stretch, target))
             end = wall_clock.now().replace(hour=1, minute=59, second=0)
             wall_clock.put_to(end if end > wall_clock.now() else end + timedelta(days=1))
-        return await arrive(run, stretch, target)
+        return await arrive(run, stretch, target, **options)
 
     monkeypatch.setattr(flows.safe_points, "arrive", arrive_late)
     return met

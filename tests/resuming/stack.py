@@ -112,7 +112,7 @@ class Stack:
         found = await self.call("GET", "/flow_run_states/", params={"flow_run_id": run})
         return sorted(found, key=lambda state: state["timestamp"])
 
-    async def ended(self, run: str, *, seconds: float = 60) -> dict[str, Any]:
+    async def ended(self, run: str, *, seconds: float = 90) -> dict[str, Any]:
         """Return the run once it is over."""
         return await self.reaches(run, *FINAL, seconds=seconds)
 

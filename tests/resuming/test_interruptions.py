@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -12,7 +13,7 @@ from tests.resuming.stack import RETRY, expire_lease
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(240),
 ]
 PODS = "/namespaces/shop/pods/"
 CANAL = "/daemonsets/canal$"
@@ -137,6 +138,25 @@ async def test_a_run_is_left_while_its_cluster_cannot_be_reached_and_when_people
 
     assert left["state"]["name"] == "Interrupted"
     assert (await stack.api.flow_run(run))["state"]["name"] == "Cancelled"
+
+
+async def test_a_lone_run_that_is_told_to_end_says_where_its_cluster_stands(stack, victim):
+    victim.hang_at("DELETE", PODS)
+    alone = ("-m", "tests.flows.run_flow", "canal-to-cilium", victim.name, json.dumps(STAY))
+    process = (await stack.children.start("lone run", *alone)).process
+    await victim.hangs()
+
+    process.terminate()
+    await process.wait()
+
+    newest = {"sort": "START_TIME_DESC", "limit": 1}
+    (run,) = await stack.call("POST", "/flow_runs/filter", newest)
+    assert run["parameters"]["cluster"] == victim.name
+    assert (run["deployment_id"], run["state"]["name"]) == (None, "Interrupted")
+    assert "To resume: start the flow again with the same parameters" in run["state"]["message"]
+    # No worker could take it up.
+    await stack.resume_interrupted()
+    assert (await stack.api.flow_run(run["id"]))["state"] == run["state"]
 
 
 async def test_a_new_run_goes_on_when_prefect_has_lost_everything(stack, victim, usual):

@@ -45,4 +45,4 @@ async def test_of_two_runs_in_the_same_second_one_works_and_the_other_finds_noth
     assert len(journal.migrations) == 1
     had = Counter(pod.workload for uid, pod in history.pods.items() if uid in before)
     made = history.made_since(before)
-    assert {workload: made[workload] for workload in had} == had
+    assert [workload for workload in had if made[workload] > had[workload]] == []

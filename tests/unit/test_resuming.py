@@ -20,6 +20,7 @@ from migration.resuming import (
     count_crashes,
     decide_by_journal,
     decide_by_runs,
+    how_to_resume,
     latest_of,
 )
 from tests.unit.making import CANAL, CILIUM, make_migration
@@ -119,8 +120,9 @@ WAY_BACK = {"kind": Runbook.CILIUM_TO_CANAL, "previous_cni": CILIUM, "desired_cn
         ({"crashes": 5}, Journal(migrations=(made(**FINISHED),)), Ruling.LEAVE, "m1 is finished"),
         ({}, Journal(migrations=(made(-600, finished_at=minutes(-500)),)), Ruling.TAKE_UP, "before it began"),
         ({}, Journal(migrations=(made(**FINISHED, reverted_by="m2"),)), Ruling.LEAVE, "was taken back by m2"),
+        ({}, Journal(migrations=(made(**FINISHED, abandoned=True),)), Ruling.LEAVE, "was abandoned before"),
         ({}, open_in(made(**WAY_BACK)), Ruling.LEAVE, "another migration is open: m1, cilium-to-canal"),
-        (ITSELF_BACK, open_in(made(**WAY_BACK)), Ruling.GIVE_UP, "taking itself back (migration m1): start revert"),
+        (ITSELF_BACK, open_in(made(**WAY_BACK)), Ruling.GIVE_UP, "while it took itself back, in migration m1"),
         (ITSELF_BACK, open_in(made(-9, **WAY_BACK)), Ruling.LEAVE, "another migration is open"),
         ({}, open_in(made(kind=Runbook.CHANGE_PROXY_MODE)), Ruling.LEAVE, "another migration is open"),
         ({"version": "1.18.10"}, open_in(made()), Ruling.LEAVE, "another migration is open"),
@@ -144,6 +146,20 @@ def test_the_journal_tells_whether_there_is_something_to_go_on_with(run, journal
 
     assert found.ruling is ruling
     assert words in found.reason
+
+
+@pytest.mark.parametrize(
+    ("run", "journal", "words"),
+    [
+        ({}, open_in(made()), "resume-interrupted takes the run up within minutes"),
+        ({"crashes": 30}, open_in(made()), "resume-interrupted takes the run up within minutes"),
+        ({"is_deployed": False}, open_in(made()), "start the flow again with the same parameters"),
+        ({}, Journal(migrations=(made(**FINISHED),)), "nothing to do: its migration m1 is finished"),
+        (ITSELF_BACK, open_in(made(**WAY_BACK)), "it takes migration m0 back. Start the flow revert-migration"),
+    ],
+)
+def test_people_are_told_what_they_have_to_do(run, journal, words):
+    assert words in how_to_resume(make_run(**run), journal)
 
 
 @given(crashes=some.integers(1, 20), attempts=some.integers(1, 20))
