@@ -23,6 +23,7 @@ from migration.journal import NAME, NAMESPACE
 DURATION_SECONDS: Final = 60
 RENEW_SECONDS: Final = 15
 LOOK_SECONDS: Final = 5.0
+RELEASE_TRIES: Final = 4
 CONFIRM_SECONDS: Final = 2.0
 
 
@@ -109,14 +110,20 @@ async def confirm_lock(user_cluster: KubeApi, holder: str) -> None:
 
 
 async def release_lock(user_cluster: KubeApi, holder: str) -> None:
-    """Free the lock if `holder` has it."""
-    found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
-    if found is not None and found["spec"].get("holderIdentity") == holder:
+    """Free the lock if `holder` has it. Raises Conflict if the lease changes faster than it can be freed."""
+    for attempt in range(RELEASE_TRIES):
+        found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
+        if found is None or _holder_of(found) != holder:
+            return
         patch = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "spec": {"holderIdentity": ""}}
         try:
             await user_cluster.patch(LEASES, NAME, patch, namespace=NAMESPACE)
         except Conflict:
-            return  # taken over since it was read: no longer ours to free
+            # Taken over since it was read, or prolonged by a renewal that was broken off: reading again tells.
+            if attempt == RELEASE_TRIES - 1:
+                raise
+        else:
+            return
 
 
 async def _try(user_cluster: KubeApi, holder: str, *, may_take: bool) -> str | None:

@@ -38,7 +38,8 @@ async def conduct(request: MigrationRequest, *, planned: Planning | None = None)
     try:
         end = await _taken_up(request, planned)
     except RunStopped as stop:
-        end = Cancelled(message=f"{request.cluster}: {stop}. Nothing of it was changed by this run")
+        # It was waiting, with nothing held and nothing under way.
+        end = Cancelled(message=f"{request.cluster}: {stop}. The cluster is at a safe point, and its lock is free")
     except MigrationError as error:
         found = failed_before_the_start(error)
         end = _failed(error, failure_message(request.cluster, error.step or "check readiness", str(error), found))

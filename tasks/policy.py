@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
+import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -27,8 +28,11 @@ RETRY_DELAYS_SECONDS: Final[list[float]] = [2, 10, 30, 60]
 
 
 def is_transient(_task: Any, _task_run: Any, state: State[Any]) -> bool:
-    """Tell Prefect whether a failed task may succeed when it is tried again."""
-    return isinstance(state.data, Transient)
+    """Tell Prefect whether a failed task may succeed when it is tried again.
+
+    Requests to clusters fail with errors of our own: one of httpx means that the Prefect server is away.
+    """
+    return isinstance(state.data, Transient | httpx.TransportError)
 
 
 def checkpoint_key(step: str, version: int) -> Callable[[TaskRunContext, dict[str, Any]], str]:

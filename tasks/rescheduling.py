@@ -8,7 +8,7 @@ from uuid import UUID
 
 from prefect import runtime
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
@@ -17,6 +17,7 @@ from prefect.states import Running, Scheduled
 
 from migration.errors import RunCancelled
 from tasks import clock
+from tasks.patience import patiently
 
 AWAITING_LOCK: Final = "AwaitingClusterLock"
 AWAITING_WINDOW: Final = "AwaitingWindow"
@@ -75,10 +76,14 @@ def is_retried_by_prefect() -> bool:
 
 
 async def is_cancelled() -> bool:
-    """Tell whether somebody has cancelled this run."""
-    async with get_client() as client:
-        found = await client.read_flow_run(_run_id())
+    """Tell whether somebody has cancelled this run; waits for the Prefect server if that is away."""
+    found = await patiently(_read_run)
     return found.state is not None and (found.state.is_cancelling() or found.state.is_cancelled())
+
+
+async def _read_run() -> FlowRun:
+    async with get_client() as client:
+        return await client.read_flow_run(_run_id())
 
 
 async def _set_state(client: PrefectClient, state: State[None]) -> State[None]:

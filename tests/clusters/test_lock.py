@@ -164,6 +164,16 @@ async def test_a_freed_lock_is_free(free):
     await acquire(free, "run-2")
 
 
+async def test_a_lock_is_freed_though_its_renewal_came_in_between(free, shared):
+    """A renewal that was broken off may still reach the server: for a minute nobody else could work on the cluster."""
+    await acquire(free, "run-1")
+    shared.fault("409", method="PATCH", path=PATH, times=3)
+
+    await release_lock(free, "run-1")
+
+    assert await holder_of(free) == ""
+
+
 @pytest.mark.parametrize("trouble", ["500", "503", "429", "409", "reset"])
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_trouble_with_one_answer_costs_no_lock(free, shared, method, trouble):

@@ -42,7 +42,7 @@ class Victim:
 
     async def is_refused(self) -> None:
         """Return once a run has met the refusal."""
-        await self.stack.until(lambda: "503" in self.stack.runner.output(), what="a refused request")
+        await self.stack.until(lambda: "ServerFault" in self.stack.runner.output(), what="a refused request")
 
     def changes(self) -> Counter[str]:
         """Return which changes its API server was asked for so far, and how often; but for journal and lock."""

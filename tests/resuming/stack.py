@@ -145,12 +145,13 @@ class Stack:
         return str((await self.call("GET", f"/artifacts/{artifact}/latest"))["data"])
 
     async def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        for pause in (0.2, 0.5, 1.0, 2.0, None):
-            answer = await self.http.request(method, path, json=body, **options)
+        answer = await self.http.request(method, path, json=body, **options)
+        for pause in (0.2, 0.5, 1.0, 2.0):
             # So Prefect answers while its SQLite is locked (3.8.8), and its own client tries again.
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or pause is None:
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             await asyncio.sleep(pause)
+            answer = await self.http.request(method, path, json=body, **options)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

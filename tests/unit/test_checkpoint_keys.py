@@ -2,6 +2,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from httpx import ConnectError
 
 from migration.errors import Conflict, NotFound, Rejected, Throttled, Unauthorized, Unreachable
 from migration.models import ClusterRef, RunningMigration
@@ -59,6 +60,8 @@ def test_each_machine_deployment_has_its_own_checkpoint():
         (Unauthorized("x"), False),
         (Rejected("x"), False),
         (KeyError("x"), False),
+        # What speaks httpx is Prefect's own client: its server is away.
+        (ConnectError("x"), True),
     ],
 )
 def test_only_transient_failures_are_tried_again(error, retried):
