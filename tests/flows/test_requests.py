@@ -80,7 +80,8 @@ def test_only_the_deletions_grow_as_the_pods_do(counted):
     steep = {what for what in many.requests if many.requests[what] > 3 * few.requests[what]}
 
     assert steep == {"delete pods"}
-    assert many.requests["delete pods"] <= many.pods
+    # One or two more in either: Hubble's pods that started while Canal still gave them their address.
+    assert many.requests["delete pods"] - few.requests["delete pods"] <= many.pods - few.pods + 2
 
 
 def table(counted: dict[int, Counted], grown: set[str]) -> str:
