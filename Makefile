@@ -13,7 +13,7 @@ DEV     := $(VENV)/.dev-$(KEY)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format bench kubectl control-plane locks clean
+.PHONY: help demo up test chaos check format bench kubectl control-plane locks clean
 
 help: ## Tell what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-13s %s\n' "$$name" "$$what"; done
@@ -26,6 +26,9 @@ up: $(RUNTIME) ## Leave an embedded KKP and a Prefect server running, with all f
 
 test: $(DEV) ## Run all tests (those that need kubectl or a real kube-apiserver are left out without one)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+chaos: $(DEV) ## Strike runs in every way and see them come through (half an hour and more; ARGS="--cases 60" for less)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(DEV) ## Formatting, lint, types and import rules
 	@$(BIN)/ruff format --check .

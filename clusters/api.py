@@ -133,7 +133,8 @@ class KubeApi:
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
         try:
-            await self._retrying("DELETE", kind.path(namespace=namespace, name=name), body=body)
+            path = kind.path(namespace=namespace, name=name)
+            await self._retrying("DELETE", path, may_repeat=_may_repeat_deletion, body=body)
         except NotFound:
             return False
         return True
@@ -171,9 +172,16 @@ class KubeApi:
     async def _read(self, path: str, query: Mapping[str, str]) -> Json:
         return await self._retrying("GET", path, query=query)
 
-    async def _retrying(self, method: str, path: str, **arguments: Any) -> Json:
+    async def _retrying(
+        self,
+        method: str,
+        path: str,
+        *,
+        may_repeat: Callable[[BaseException], bool] | None = None,
+        **arguments: Any,
+    ) -> Json:
         retrying = AsyncRetrying(
-            retry=retry_if_exception(_may_repeat),
+            retry=retry_if_exception(may_repeat or _may_repeat),
             stop=stop_after_attempt(ATTEMPTS),
             wait=_pause,
             reraise=True,
@@ -286,6 +294,11 @@ async def _status(response: aiohttp.ClientResponse) -> Json:
 def _may_repeat(error: BaseException) -> bool:
     """Conflicts and expired versions would meet the same answer again: the caller must read anew first."""
     return isinstance(error, Transient) and not isinstance(error, (Conflict, Expired))
+
+
+def _may_repeat_deletion(error: BaseException) -> bool:
+    """One that names a uid takes no other object, so a conflict means little: that somebody writes it just now."""
+    return _may_repeat(error) or isinstance(error, Conflict)
 
 
 def _pause(state: RetryCallState) -> float:

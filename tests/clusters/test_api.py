@@ -220,6 +220,15 @@ class TestDeletions:
 
         assert (await api.get(CONFIG_MAPS, name, namespace=NAMESPACE))["metadata"]["uid"] == again["metadata"]["uid"]
 
+    async def test_an_object_that_was_written_meanwhile_is_deleted_all_the_same(self, api, shared, name):
+        """Whoever skips it would wait for the end of what nobody deletes."""
+        made = await make(api, name)
+        shared.fault("409", method="DELETE", path=path_of(name), times=ATTEMPTS - 1)
+
+        assert await api.delete(CONFIG_MAPS, name, namespace=NAMESPACE, uid=made["metadata"]["uid"])
+
+        assert await api.find(CONFIG_MAPS, name, namespace=NAMESPACE) is None
+
     async def test_what_is_gone_is_no_error(self, api, name):
         assert not await api.delete(CONFIG_MAPS, name, namespace=NAMESPACE, uid="5a1f")
 

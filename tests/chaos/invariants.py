@@ -1,0 +1,170 @@
+"""What must hold after every case, whatever was done to the run: two looks at a cluster, held against each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clusters.api import KubeApi
+from clusters.backups import MIGRATION_LABEL
+from clusters.journal import read_journal
+from clusters.kinds import MACHINES, NODES, SECRETS
+from clusters.lock import who_holds
+from clusters.seed import Seed
+from clusters.steps.observing import observe_baseline
+from clusters.steps.survey import list_cilium_endpoints, list_pods
+from migration.journal import NAMESPACE, Journal
+from migration.models import CniType, Pod
+from migration.patches import UNSAFE_CNI_MIGRATION
+from migration.restart import needs_network, pods_to_move
+from migration.safe_points import under_way
+from migration.verification import Baseline, regressions
+from tests.chaos.scenarios import Place, Scenario
+from tests.flows.belongings import belongings
+
+NODE_COUNT: Final = 2
+
+
+@dataclass(frozen=True)
+class Look:
+    """A cluster at one moment."""
+
+    network: str
+    place: Place
+    labelled: bool
+    belongings: Mapping[str, Any]
+    baseline: Baseline
+    journal: Journal
+    holder: str
+    """Who has the lock. The lease of a dead run is nobody's: it has expired, and the next run takes it."""
+    cordoned: tuple[str, ...]
+    machines: int
+    nodes: frozenset[str]
+    backups: Mapping[str, str]
+    """Mapping of backup Secret to the migration that it is of."""
+    on_old_cni: tuple[str, ...]
+    """Pods that a migration to where the Cluster says it is would still move."""
+    pods: tuple[Pod, ...]
+
+
+async def look(seed: Seed, api: KubeApi, cluster: str) -> Look:
+    """Return the cluster as it is now."""
+    facts, pods = await seed.cluster(cluster), await list_pods(api)
+    nodes = await api.list(NODES)
+    secrets = await api.list(SECRETS, namespace=NAMESPACE, labels=MIGRATION_LABEL)
+    left = pods_to_move(pods, await list_cilium_endpoints(api), target=CniType(facts.cni.type))
+    return Look(
+        network=str(facts.network),
+        place=Place(str(facts.cni.type), facts.proxy_mode),
+        labelled=UNSAFE_CNI_MIGRATION in facts.labels,
+        belongings=await belongings(api),
+        baseline=await observe_baseline(api),
+        journal=await read_journal(api),
+        holder=await who_holds(api) or "",
+        cordoned=tuple(node["metadata"]["name"] for node in nodes if node["spec"].get("unschedulable")),
+        machines=len(await api.list(MACHINES)),
+        nodes=frozenset(str(node["metadata"]["uid"]) for node in nodes),
+        backups={item["metadata"]["name"]: item["metadata"]["labels"][MIGRATION_LABEL] for item in secrets},
+        on_old_cni=tuple(pod.key for pod in left),
+        pods=tuple(pod for pod in pods if needs_network(pod)),
+    )
+
+
+def violations(scenario: Scenario, before: Look, after: Look, made: Counter[str]) -> Iterator[str]:
+    """Yield what is not as it must be after the scenario has been gone through, however often it was interrupted."""
+    if after.place != scenario.end:
+        yield f"target: the Cluster says {after.network}, wanted was {' with '.join(scenario.end)}"
+    if after.on_old_cni:
+        yield f"pods: not on {after.place.cni}: {_some(after.on_old_cni)}"
+    if after.labelled:
+        yield "label: unsafe-cni-migration is still there"
+    if after.holder:
+        yield f"lease: {after.holder} still has it"
+    if after.cordoned:
+        yield f"nodes: left cordoned: {_some(after.cordoned)}"
+    if after.machines != NODE_COUNT:
+        yield f"nodes: {after.machines} Machines, not {NODE_COUNT}"
+    yield from _rotation(scenario, before, after)
+    yield from _losses(scenario, before, after)
+    yield from _restarts(scenario, before, made)
+    yield from _records(scenario, before.journal, after)
+
+
+def stopped_badly(before: Look, at: Look, said: str) -> Iterator[str]:
+    """Yield what is wrong with a cluster whose run has stopped at a safe point, or waits there, and with what it says."""
+    if at.holder:
+        yield f"safe point: {at.holder} keeps the lease"
+    if at.cordoned:
+        yield f"safe point: nodes are cordoned: {_some(at.cordoned)}"
+    if at.on_old_cni and at.place != before.place:
+        yield f"safe point: pods are not on {at.place.cni}: {_some(at.on_old_cni)}"
+    for worse in regressions(before.baseline, at.baseline):
+        yield f"safe point: {worse}"
+    migration = at.journal.open_migration()
+    if migration is None:
+        yield "safe point: the journal has no open migration"
+    elif found := under_way(migration):
+        yield f"safe point: the journal says that the {found} is under way"
+    for wanted in (f"the Cluster's spec says {at.network};", "all pods are on one CNI, and it is there"):
+        if wanted not in said:
+            yield f"safe point: the message lacks {wanted!r}: {said}"
+
+
+def _rotation(scenario: Scenario, before: Look, after: Look) -> Iterator[str]:
+    kept = len(before.nodes & after.nodes)
+    if scenario.replaces_nodes and kept:
+        yield f"nodes: {kept} of before are still there"
+    if not scenario.replaces_nodes and kept != NODE_COUNT:
+        yield f"nodes: {NODE_COUNT - kept} were replaced, though they should stay"
+
+
+def _losses(scenario: Scenario, before: Look, after: Look) -> Iterator[str]:
+    for key in sorted({*before.belongings, *after.belongings}):
+        was, now = before.belongings.get(key), after.belongings.get(key)
+        if was == now or (now is None and scenario.removes_definitions and _is_policy_of_a_cni(key)):
+            continue
+        if was is None and scenario.takes_back and _is_policy_of_a_cni(key):
+            continue  # restored: that is what a revert is for
+        yield f"belongings: {key} {'was lost' if now is None else 'is new' if was is None else 'was changed'}"
+    for worse in regressions(before.baseline, after.baseline):
+        yield f"regression: {worse}"
+
+
+def _is_policy_of_a_cni(key: str) -> bool:
+    return "projectcalico.org" in key or "cilium.io" in key
+
+
+def _restarts(scenario: Scenario, before: Look, made: Counter[str]) -> Iterator[str]:
+    """A pod is born anew once for the CNI, and at most once for each node that is replaced; a CNI's own come with it."""
+    there = Counter(pod.workload for pod in before.pods)
+    times = int(scenario.changes_cni) + (NODE_COUNT if scenario.replaces_nodes else 0)
+    for workload, count in sorted(made.items()):
+        if workload in there and count > there[workload] * times:
+            yield f"restarts: {workload} has {there[workload]} pods, of which {count} were born, at most {times} each"
+
+
+def _records(scenario: Scenario, before: Journal, after: Look) -> Iterator[str]:
+    journal = after.journal
+    known = {migration.id for migration in before.migrations}
+    fresh = [migration for migration in journal.migrations if migration.id not in known]
+    if journal.current or journal.open_migration() or any(migration.is_open for migration in journal.migrations):
+        yield f"journal: migration {journal.current or '?'} is still open"
+    if len(fresh) != 1:
+        yield f"journal: {len(fresh)} new migrations, not 1: {', '.join(str(found.target) for found in fresh)}"
+    elif scenario.takes_back and not fresh[0].reverts:
+        yield f"journal: migration {fresh[0].id} doesn't say that it takes another one back"
+    pointed = {
+        secret: found.id for found in journal.migrations for backup in found.backups for secret in backup.secrets
+    }
+    for secret in sorted(pointed.keys() - after.backups.keys()):
+        yield f"backups: the journal of {pointed[secret]} points to Secret {secret}, which is not there"
+    fresh_ids = {migration.id for migration in fresh}
+    for secret in sorted(after.backups.keys() - pointed.keys()):
+        if after.backups[secret] in fresh_ids:
+            yield f"backups: nothing points to Secret {secret}"
+
+
+def _some(names: tuple[str, ...], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
