@@ -70,7 +70,7 @@ async def acquire_lock(user_cluster: KubeApi, holder: str, *, deadline: timedelt
             tell(f"waiting for the lock of this cluster: {other} has it")
             told = other
         if time.monotonic() >= ends:
-            raise still_held(user_cluster, other, waited=deadline)
+            raise still_held(user_cluster.where, other, waited=deadline)
         await asyncio.sleep(min(LOOK_SECONDS, max(0.1, ends - time.monotonic())))
 
 
@@ -79,10 +79,10 @@ async def try_lock(user_cluster: KubeApi, holder: str) -> str | None:
     return await _try(user_cluster, holder, may_take=True)
 
 
-def still_held(user_cluster: KubeApi, other: str, *, waited: timedelta) -> LockHeld:
+def still_held(where: object, other: str, *, waited: timedelta) -> LockHeld:
     """Return what to raise when another run did not end in time."""
     return LockHeld(
-        f"{other} has the lock of {user_cluster.where} and didn't end within {waited}. Nothing was changed. "
+        f"{other} has the lock of {where} and didn't end within {waited}. Nothing was changed. "
         f"If that run is dead, its lease expires {DURATION_SECONDS} s after its last sign of life: try again"
     )
 

@@ -51,6 +51,7 @@ STATES: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.CRASHED: ("Crashed",),
     Kind.INTERRUPTED: ("Interrupted",),
     Kind.WAITING_FOR_APPROVAL: ("Suspended",),
+    Kind.STOPPED: ("StoppedAtSafePoint",),
     Kind.NOT_APPROVED: ("NotApproved",),
     Kind.CANCELLED: ("Cancelled",),
     Kind.LATE: ("Late",),

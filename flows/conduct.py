@@ -10,8 +10,15 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.runbooks import RUNBOOKS
-from flows.safe_points import safe_point, start_in_window
-from migration.errors import DeadlineExceeded, MigrationError, MigrationReverted, NotApproved, RunStopped
+from flows.safe_points import approval, note_approval, safe_point, start_in_window
+from migration.errors import (
+    DeadlineExceeded,
+    MigrationError,
+    MigrationReverted,
+    NotApproved,
+    RunCancelled,
+    RunStopped,
+)
 from migration.models import MigrationReport, MigrationRequest, OnFailure, Runbook, RunningMigration, Stretch
 from migration.readiness_report import ReadinessReport
 from migration.standing import failed_before_the_start, failure_message
@@ -20,7 +27,7 @@ from tasks.journal import begin_migration, finish_migration
 from tasks.lock import await_other_run, cluster_lock, new_holder
 from tasks.readiness import check_readiness
 from tasks.report import report_failure, report_migration, report_nothing_to_do, report_stop
-from tasks.rescheduling import PutOff, is_retried_by_prefect, taken_up_again
+from tasks.rescheduling import PutOff, is_retried_by_prefect, taken_up_again, with_run
 from tasks.reverting import reverting
 
 End = MigrationReport | State[Any]
@@ -36,7 +43,9 @@ async def conduct(request: MigrationRequest, *, planned: Planning | None = None)
     was left where it was. The state of the run says all that people have to know.
     """
     try:
-        end = await _taken_up(request, planned)
+        end = await _taken_up(with_run(request), planned)
+    except NotApproved as stop:
+        end = Cancelled(name="NotApproved", message=f"{request.cluster}: {stop}. Nothing was changed by this run")
     except RunStopped as stop:
         # It was waiting, with nothing held and nothing under way.
         end = Cancelled(message=f"{request.cluster}: {stop}. The cluster is at a safe point, and its lock is free")
@@ -62,8 +71,10 @@ async def _conducted(request: MigrationRequest) -> End:
     readiness = await check_readiness(request)
     if readiness.nothing_to_do:
         return await report_nothing_to_do(request, readiness.nothing_to_do)
-    seconds = _seconds(readiness)
-    if not readiness.unfinished:
+    seconds, approved = _seconds(readiness), ""
+    if not readiness.has_disrupted:
+        if request.approval and not readiness.is_approved:
+            approved = await approval(request)
         await start_in_window(request, _seconds_to_first_safe_point(request, seconds))
 
     holder = new_holder()
@@ -73,14 +84,15 @@ async def _conducted(request: MigrationRequest) -> End:
         if run is None:
             return await report_nothing_to_do(request, "another run migrated this cluster while this one waited for it")
         try:
+            await note_approval(run, approved)
             await _see_through(run)
+            return await report_migration(run, readiness.findings)
         except RunStopped as stop:
             return await _stopped(run, stop)
         except PutOff:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, people have to know where their cluster stands
             return await _take_back(run, error)
-    return await report_migration(run, readiness.findings)
 
 
 async def _see_through(run: RunningMigration) -> None:
@@ -94,24 +106,30 @@ async def _see_through(run: RunningMigration) -> None:
 async def _stopped(run: RunningMigration, stop: RunStopped) -> End:
     """Tell where a run that was to end at a safe point has left its cluster."""
     report = await report_stop(run, stop)
-    if type(stop) is RunStopped:
-        return Completed(name="StoppedAtSafePoint", message=report.message, data=report)
-    return Cancelled(name="NotApproved" if isinstance(stop, NotApproved) else "Cancelled", message=report.message)
+    if isinstance(stop, RunCancelled):
+        return Cancelled(message=report.message)
+    return Completed(name="StoppedAtSafePoint", message=report.message, data=report)
 
 
 async def _take_back(run: RunningMigration, error: Exception) -> End:
-    """Tell where a failed run stands and, if it was asked for and is possible, bring back what was before."""
+    """Tell where a failed run stands and, if it was asked for and is possible, bring back what was before.
+
+    Only a step that failed is a reason to go back: at a safe point the cluster is fine, whatever ended the run there.
+    """
     standing = await report_failure(run, error)
-    wanted = run.request.on_failure is OnFailure.REVERT and isinstance(error, MigrationError)
-    if not wanted or not standing.can_revert:
+    is_wanted = run.request.on_failure is OnFailure.REVERT and isinstance(error, MigrationError) and bool(error.step)
+    if not is_wanted or not standing.can_revert:
         return _failed(error, standing.message)
-    reverse = await begin_migration(await reverting(run), run.holder)
-    if reverse is not None:
-        try:
+    reverse = None
+    try:
+        reverse = await begin_migration(await reverting(run), run.holder)
+        if reverse is not None:
             await _see_through(reverse)
-        except Exception as obstacle:  # noqa: BLE001 - as above
-            return _failed(obstacle, (await report_failure(reverse, obstacle)).message)
-        await report_migration(reverse, ())
+            await report_migration(reverse, ())
+    except RunStopped as stop:
+        return await _stopped(reverse or run, stop)
+    except Exception as obstacle:  # noqa: BLE001 - as above
+        return _failed(obstacle, (await report_failure(reverse or run, obstacle)).message)
     taken_back = MigrationReverted(
         f"{run.cluster} was not migrated: {error} The run was taken back as asked for, and everything is as before"
     )

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     INTERRUPTED = "interrupted"
     WAITING_FOR_APPROVAL = "waiting-for-approval"
     WAITING_FOR_WINDOW = "waiting-for-window"
+    STOPPED = "stopped-at-safe-point"
     NOT_APPROVED = "not-approved"
     CANCELLED = "cancelled"
     LATE = "late"
@@ -74,7 +75,13 @@ def _unless_said(words: str) -> str:
     return f"{{% if 'To resume' not in message and flow.name != 'check-readiness' %}}\n\n{words}{{% endif %}}"
 
 
-_WAYS: Final = _unless_said(f"To resume: {_AGAIN}. {_BACK}")
+_NEVER_BEGAN: Final = (
+    "The run never began and nothing was changed: correct the parameter that it names, and start the flow again."
+)
+_WAYS: Final = (
+    "{% if message.startswith('Validation of flow parameters') %}"
+    f"\n\n{_NEVER_BEGAN}{{% else %}}" + _unless_said(f"To resume: {_AGAIN}. {_BACK}") + "{% endif %}"
+)
 _GONE: Final = (
     "The run's process is gone, and nobody has looked at the cluster since. It stands in the step that the run's page "
     "shows last; its lock is free within a minute."
@@ -95,7 +102,8 @@ MESSAGES: Final = {
         "waits for approval",
         "\n\nIt goes on only when somebody agrees: nothing of the platform was changed yet. What was found, and what "
         "would be done, is in the artifact readiness-{{ flow_run.parameters.cluster }}. Answer on the run's page, with "
-        "Resume: go on, or end. No worker is held meanwhile.",
+        "Resume: go on, or end. Without an answer it ends after deadlines.approval minutes, a week if nothing else was "
+        "asked for. No worker is held meanwhile.",
     ),
     Kind.WAITING_FOR_WINDOW: _of_a_run(
         "still waits for its maintenance window",
@@ -104,6 +112,7 @@ MESSAGES: Final = {
         "you want, cancel it and start the flow again with another window, or with ignore_window: it goes on where it "
         "was.",
     ),
+    Kind.STOPPED: _of_a_run("stopped at a safe point, unfinished"),
     Kind.NOT_APPROVED: _of_a_run("was not approved"),
     Kind.CANCELLED: _of_a_run("was cancelled", _WAYS),
     Kind.LATE: _of_a_run(

@@ -17,7 +17,7 @@ from migration.models import MigrationRequest, RunningMigration, StepStatus, Str
 from migration.safe_points import APPROVAL, HARMLESS, stretch_key
 from tasks import clock
 from tasks.rescheduling import AWAITING_WINDOW, is_cancelled, put_off
-from tasks.safe_points import abandon, arrive, enter, note, why_wait
+from tasks.safe_points import arrive, enter, note, why_wait
 
 LONGEST_REPORT: Final = 20_000
 """Characters of the readiness report that the form for approvals shows; the whole of it is an artifact."""
@@ -38,26 +38,23 @@ async def safe_point(run: RunningMigration, stretch: Stretch, target: str = "") 
     not go on.
     """
     wanted, cancelled = run.request, await is_cancelled()
-    waits = wanted.approval or wanted.maintenance.has_windows
-    stops = cancelled or (wanted.stop_at_safe_point and stretch is not Stretch.PREPARE)
-    goes_on = not stops and (not waits or stretch in HARMLESS)
+    may_stop = cancelled or wanted.is_errand or wanted.stop_at_safe_point
+    goes_on = not may_stop and (not wanted.maintenance.has_windows or stretch in HARMLESS)
     arrival = await arrive(run, stretch, target, goes_on=goes_on)
     if arrival.has_begun or goes_on:
         return
-    if stops:
-        why = "it was cancelled" if cancelled else "it was to stop at a safe point"
-        stop = RunCancelled if cancelled else RunStopped
-        raise stop(f"{why}, and the {stretch_key(stretch, target)} has not begun")
-    if wanted.approval and not arrival.is_approved:
-        await _approval(run)
+    if cancelled:
+        raise RunCancelled(f"it was cancelled, and the {stretch_key(stretch, target)} has not begun")
+    if wanted.is_errand or (wanted.stop_at_safe_point and arrival.has_progressed):
+        raise RunStopped(f"it was to stop at a safe point, and the {stretch_key(stretch, target)} has not begun")
     await _window(run, stretch, target, arrival.seconds)
     await enter(run, stretch, target)
 
 
 async def start_in_window(request: MigrationRequest, seconds: float | None) -> None:
     """Return if a window is open in which the preparation and what follows it have room: nothing begins too late."""
-    if not request.maintenance.has_windows or request.ignore_window or request.approval:
-        return  # the one is noted where the first stretch begins, the other is asked for at any hour
+    if not request.maintenance.has_windows or request.ignore_window:
+        return  # what is ignored is noted where the first stretch begins
     wait = await why_wait(request, Stretch.PREPARE, "and what follows it", seconds)
     if wait is not None:
         await put_off(AWAITING_WINDOW, until=wait.until, message=wait.message)
@@ -78,22 +75,30 @@ async def _window(run: RunningMigration, stretch: Stretch, target: str, seconds:
     await put_off(AWAITING_WINDOW, until=wait.until, message=wait.message)
 
 
-async def _approval(run: RunningMigration) -> None:
-    """Return when a person has agreed. Raises NotApproved if they did not, and nothing was changed."""
-    report = await Artifact.aget(f"readiness-{run.cluster.name}")
+async def approval(request: MigrationRequest) -> str:
+    """Return who has agreed to the migration, and what they said. Raises NotApproved if somebody did not.
+
+    A run of a deployment leaves its worker here; when it comes back, the answer is there.
+    """
+    report = await Artifact.aget(f"readiness-{request.cluster.name}")
     text = str(report.data)[:LONGEST_REPORT] if report is not None else "The readiness report is in the run's log."
     wanted = Approval.with_initial_data(description=text)
-    patience = timedelta(minutes=run.request.deadlines.approval)
-    key, seconds = f"approval-{run.id}", int(patience.total_seconds())
+    patience = timedelta(minutes=request.deadlines.approval)
+    seconds = int(patience.total_seconds())
     try:
         if runtime.deployment.id is None:
-            answer = await apause_flow_run(wait_for_input=wanted, timeout=seconds, key=key)
+            answer = await apause_flow_run(wait_for_input=wanted, timeout=seconds, key=APPROVAL)
         else:
-            answer = await asuspend_flow_run(wait_for_input=wanted, timeout=seconds, key=key)
+            answer = await asuspend_flow_run(wait_for_input=wanted, timeout=seconds, key=APPROVAL)
     except FlowPauseTimeout as error:
         raise DeadlineExceeded("a person's approval", patience, "nobody answered", "Nothing was changed") from error
     said = f"{answer.name}: {answer.comment}" if answer.comment else answer.name
     if answer.decision != "go on":
-        await abandon(run)
         raise NotApproved(f"not approved by {said}")
-    await note(run, APPROVAL, StepStatus.CONFIRMED, f"approved by {said}", clock.now())
+    return f"approved by {said}"
+
+
+async def note_approval(run: RunningMigration, approved: str) -> None:
+    """Leave it in the journal, and so in the report, who has agreed: nobody is asked twice about a migration."""
+    if approved:
+        await note(run, APPROVAL, StepStatus.CONFIRMED, approved, clock.now())

@@ -61,8 +61,8 @@ class Migration(Frozen):
     """Id of the migration that this one takes back."""
     reverted_by: str = ""
     """Id of the migration that took this one back, wholly or from where it had come to."""
-    abandoned: bool = False
-    """Whether it was closed before it had changed anything of the platform."""
+    runs: tuple[str, ...] = ()
+    """Ids of the flow runs that worked on it, the latest last."""
     steps: tuple[StepOutcome, ...] = ()
     backups: tuple[StoredBackup, ...] = ()
     bare_pods: Mapping[str, str] = Field(default_factory=dict)
@@ -176,8 +176,8 @@ class Journal(Frozen):
         return next((migration for migration in self.migrations if migration.id == migration_id), None)
 
     def last_finished(self) -> Migration | None:
-        """Return the migration that ended last; one that was abandoned has done nothing, and counts for nothing."""
-        finished = [found for found in self.migrations if found.finished_at is not None and not found.abandoned]
+        """Return the migration that ended last."""
+        finished = [found for found in self.migrations if found.finished_at is not None]
         return max(finished, key=lambda migration: migration.finished_at or migration.started_at, default=None)
 
     def with_migration(self, migration: Migration) -> Journal:

@@ -205,6 +205,10 @@ class MigrationRequest(Frozen):
     schedules: tuple[Schedule, ...] = ()
     """The schedules of its deployment that start such a run: what the readiness check compares with the windows."""
     requested_by: str = ""
+    run_id: str = ""
+    """Id of the flow run; empty outside of one."""
+    is_errand: bool = False
+    """Whether it only brings a cancelled run's cluster to its next safe point: it begins nothing."""
     reverts: str = ""
     """Id of the migration that this one takes back; empty if it takes none back."""
 

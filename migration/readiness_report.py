@@ -14,6 +14,7 @@ from migration.frozen import Frozen
 from migration.markdown import cell, findings_table, table
 from migration.models import ClusterRef, Cni, Finding, MigrationRequest, Runbook
 from migration.plan import Plan, PlannedPatch, plan
+from migration.safe_points import is_approved, is_disruptive
 from migration.survey import ClusterSurvey
 from migration.targets import is_same_migration
 from migration.text import listing
@@ -41,6 +42,10 @@ class ReadinessReport(Frozen):
     """Why there is nothing to do; empty if there is."""
     unfinished: str = ""
     """Id of the migration that a run would go on with; empty if it would begin one."""
+    has_disrupted: bool = False
+    """Whether an unfinished migration, to be gone on with or taken back, has begun to disrupt the cluster."""
+    is_approved: bool = False
+    """Whether a person has agreed to the unfinished migration that a run would go on with."""
     resumes: str = ""
     """The unfinished migration that a run would go on with, and how far it is; empty if it would begin one."""
     findings: tuple[Finding, ...] = ()
@@ -91,6 +96,8 @@ def readiness_report(survey: ClusterSurvey, request: MigrationRequest) -> Readin
         desired_proxy_mode=wanted.proxy_mode,
         nothing_to_do=reason or "",
         unfinished=_unfinished(survey, request),
+        has_disrupted=_has_disrupted(survey, request),
+        is_approved=_is_approved(survey, request),
         resumes=_resumed(survey, request),
         findings=found,
         plan=None if reason else plan(survey, request),
@@ -100,6 +107,17 @@ def readiness_report(survey: ClusterSurvey, request: MigrationRequest) -> Readin
 def _unfinished(survey: ClusterSurvey, request: MigrationRequest) -> str:
     found = survey.journal.open_migration()
     return found.id if found is not None and is_same_migration(request, found) else ""
+
+
+def _has_disrupted(survey: ClusterSurvey, request: MigrationRequest) -> bool:
+    found = survey.journal.open_migration()
+    ours = found is not None and (is_same_migration(request, found) or found.id == request.reverts)
+    return found is not None and ours and is_disruptive(found)
+
+
+def _is_approved(survey: ClusterSurvey, request: MigrationRequest) -> bool:
+    found = survey.journal.open_migration()
+    return found is not None and is_same_migration(request, found) and is_approved(found)
 
 
 def _resumed(survey: ClusterSurvey, request: MigrationRequest) -> str:

@@ -22,6 +22,10 @@ from migration.versions import DEFAULT_CANAL, DEFAULT_CILIUM
 REVERT_MIGRATION: Final = "revert-migration"
 MIGRATING_FLOWS: Final = (*(str(runbook) for runbook in Runbook), REVERT_MIGRATION)
 """Names of the flows that change a cluster: each runbook has one of its name."""
+WAITING: Final = ("AwaitingWindow", "Suspended")
+"""States of a run that does nothing for days, with the lock free: a cluster in the middle of something can't wait."""
+FAILED: Final = ("Failed", "TimedOut")
+"""States of a run that may have done nothing at all; the journal tells whether it went on with the migration."""
 INTERRUPTED: Final = "Interrupted"
 """Name of the state of a crashed run whose cluster somebody has looked at."""
 
@@ -131,8 +135,8 @@ def decide_by_runs(run: CrashedRun, others: Iterable[OtherRun], limits: Limits, 
     if age > timedelta(hours=limits.max_age_hours):
         return _leave(f"it crashed more than {limits.max_age_hours} h ago: nobody expects it to go on by itself by now")
     same = [other for other in others if other.cluster == run.cluster and other.id != run.id]
-    active = [other for other in same if not other.is_over and not other.only_planned]
-    later = [other for other in same if other.is_over and other.begun_at > run.begun_at]
+    active = [other for other in same if not other.is_over and not other.only_planned and other.state not in WAITING]
+    later = [other for other in same if other.is_over and other.begun_at > run.begun_at and other.state not in FAILED]
     if active:
         return _leave(f"run {active[0].name} of this cluster is {active[0].state}")
     if later:
@@ -168,6 +172,8 @@ def _of_open(run: CrashedRun, unfinished: Migration) -> Decision | None:
     """Return why the run does not go on while this migration is open; None if it does."""
     if unfinished.started_at > run.crashed_at:
         return _leave(f"migration {unfinished.id} was begun by {unfinished.started_by or 'somebody'} since it crashed")
+    if run.id in unfinished.runs[:-1]:
+        return _leave(f"another run, {unfinished.runs[-1]}, went on with migration {unfinished.id} since")
     if run.runbook is None or _belongs(run, unfinished):
         return None
     if unfinished.reverts and run.takes_itself_back and unfinished.started_at >= run.begun_at:
@@ -188,8 +194,6 @@ def _of_closed(run: CrashedRun, journal: Journal) -> Decision | None:
     last = ours[-1]
     if last.reverted_by:
         return _leave(f"its migration {last.id} was taken back by {last.reverted_by}")
-    if last.abandoned:
-        return _leave(f"its migration {last.id} was abandoned before it changed anything")
     return _leave(f"its migration {last.id} is finished")
 
 

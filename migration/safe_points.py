@@ -9,11 +9,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from migration.journal import Migration
-from migration.models import Stretch
+from migration.journal import BEGUN, Migration
+from migration.models import Runbook, Stretch
 
 UNDER_WAY: Final = "under way"
 """The mark that names the stretch under way; empty at a safe point."""
+ENTERED_BY: Final = "entered by"
+"""The mark that names the run that went into a stretch last."""
 APPROVAL: Final = "approval"
 """The step as which a person's approval stands in the journal."""
 HARMLESS: Final = (Stretch.PREPARE, Stretch.VERIFY)
@@ -23,6 +25,7 @@ PREPARATION: Final = "preparation"
 FRESH: Final = timedelta(hours=1)
 """For how long they may wait for the first disruptive step: what people change meanwhile is in neither."""
 _PREPARATIONS: Final = ("record baseline", "back up")
+_NOTES: Final = "window before "
 
 
 def stretch_key(stretch: Stretch, target: str = "") -> str:
@@ -40,9 +43,12 @@ def at_safe_point(migration: Migration) -> Migration:
     return migration.model_copy(update={"marks": {**migration.marks, UNDER_WAY: ""}})
 
 
-def in_stretch(migration: Migration, stretch: Stretch, target: str = "", *, now: datetime) -> Migration:
-    """Return the migration with this stretch under way."""
-    marks = {UNDER_WAY: stretch_key(stretch, target), _begun(stretch, target): now.isoformat()}
+def in_stretch(
+    migration: Migration, stretch: Stretch, target: str = "", *, now: datetime, run_id: str = ""
+) -> Migration:
+    """Return the migration with this stretch under way, gone into by this run."""
+    begun = {_begun(stretch, target): now.isoformat()}
+    marks = {UNDER_WAY: stretch_key(stretch, target), ENTERED_BY: run_id, **begun}
     return migration.model_copy(update={"marks": {**migration.marks, **marks}})
 
 
@@ -53,9 +59,25 @@ def under_way(migration: Migration) -> str:
 
 
 def is_disruptive(migration: Migration) -> bool:
-    """Tell whether anything but preparations has begun."""
+    """Tell whether anything but preparations has begun: by its marks, or by its steps if an older release began it."""
     harmless = {_begun(stretch, "") for stretch in HARMLESS}
-    return any(mark.startswith("begun ") and mark not in harmless for mark in migration.marks)
+    steps = (step.step for step in migration.steps if step.step not in (*_PREPARATIONS, APPROVAL))
+    return any(mark.startswith(BEGUN) and mark not in harmless for mark in migration.marks) or any(
+        not step.startswith(_NOTES) for step in steps
+    )
+
+
+def has_progressed(migration: Migration, run_id: str) -> bool:
+    """Tell whether this run has gone into a stretch, or found one under way: then the next safe point ends it."""
+    return bool(run_id) and migration.marks.get(ENTERED_BY) == run_id
+
+
+def taking_back(fresh: Migration, original: Migration, *, now: datetime) -> Migration:
+    """Return a fresh reversal that goes on at once if what it takes back is in the middle of something."""
+    if not is_disruptive(original):
+        return fresh
+    first = Stretch.MODE if fresh.kind is Runbook.CHANGE_PROXY_MODE else Stretch.MOVE
+    return in_stretch(in_stretch(fresh, Stretch.PREPARE, now=now), first, now=now)
 
 
 def is_approved(migration: Migration) -> bool:
@@ -65,17 +87,18 @@ def is_approved(migration: Migration) -> bool:
 
 def preparation(migration: Migration) -> int:
     """Return how often baseline and backups were taken, this time included."""
-    return int(migration.marks.get(PREPARATION, "1"))
+    counted = migration.marks.get(PREPARATION, "")
+    return int(counted) if counted.isdecimal() else 1
 
 
 def is_stale(migration: Migration, *, now: datetime) -> bool:
     """Tell whether baseline and backups have waited so long that they have to be taken anew.
 
     Those of a migration that has begun to disrupt are the only ones that show what was before; so are those that a
-    revert was handed by what it takes back.
+    revert was handed by an unfinished migration, in whose middle it begins.
     """
     taken = [step.finished_at for step in migration.steps if step.step in _PREPARATIONS]
-    return bool(taken) and not migration.reverts and not is_disruptive(migration) and now - min(taken) > FRESH
+    return bool(taken) and not is_disruptive(migration) and now - min(taken) > FRESH
 
 
 def unprepared(migration: Migration) -> Migration:
@@ -90,4 +113,4 @@ def unprepared(migration: Migration) -> Migration:
 
 
 def _begun(stretch: Stretch, target: str) -> str:
-    return f"begun {stretch_key(stretch, target)}"
+    return f"{BEGUN}{stretch_key(stretch, target)}"

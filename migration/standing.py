@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from migration.cilium import RolloutFacts
 from migration.errors import LockHeld, LockLost, MigrationError, OperatorActionNeeded, Transient
@@ -10,6 +11,9 @@ from migration.facts import ClusterFacts
 from migration.frozen import Frozen
 from migration.journal import Migration
 from migration.models import ClusterRef, CniType, Runbook
+
+ONLY_ANOTHER_TRY: Final = (Transient, OperatorActionNeeded, LockHeld)
+CORRECT: Final = "correct what it names, a parameter or the cluster, then start the flow again"
 
 
 class Standing(Frozen):
@@ -52,11 +56,9 @@ def failure_message(cluster: ClusterRef, step: str, error: str, found: Standing)
 
 def stop_message(cluster: ClusterRef, why: str, facts: StandingFacts) -> str:
     """Return where a run was told to end, and how it is gone on with."""
-    if facts.migration is not None and facts.migration.abandoned:
-        return f"{cluster}: {why}. State: nothing of the platform was changed, and the migration is closed."
     return (
-        f"{cluster}: stopped at a safe point: {why}. State: {state_of(facts)}. To resume: start the flow again "
-        f"with the same parameters. To go back: {standing(facts, MigrationError(why)).revert}."
+        f"{cluster}: stopped at a safe point: {why}. State: {state_of(facts)}. To resume: start "
+        f"{_flow_of(facts)}. To go back: {standing(facts, MigrationError(why)).revert}."
     )
 
 
@@ -66,9 +68,8 @@ def landing_message(cluster: ClusterRef, stretch: str, facts: StandingFacts, sen
     if not sent:
         return cut_message(cluster, stretch, facts)
     return (
-        f"{cluster}: cancelled {where}. Run {sent} goes on to the next safe point and stops there, the lock is freed "
-        f"meanwhile. State: {state_of(facts)}. To stop at once: cancel that run too. To go on after it: start the flow "
-        "again with the same parameters."
+        f"{cluster}: cancelled {where}. Another run brings it to the next safe point and stops there: {sent}. "
+        f"State: {state_of(facts)}. To stop at once: cancel that run too. To go on after it: start {_flow_of(facts)}."
     )
 
 
@@ -77,16 +78,23 @@ def cut_message(cluster: ClusterRef, stretch: str, facts: StandingFacts) -> str:
     found = standing(facts, MigrationError("cancelled"))
     return (
         f"{cluster}: stopped at once, in the middle of the {stretch or 'run'}, which is no safe point. "
-        f"State: {found.state}. To resume: start the flow again with the same parameters, and soon. "
+        f"State: {found.state}. To resume: start {_flow_of(facts)}, and soon. "
         f"To go back: {found.revert}."
     )
+
+
+def _flow_of(facts: StandingFacts) -> str:
+    """Return which flow goes on."""
+    if facts.migration is not None and facts.migration.reverts:
+        return "the flow revert-migration, which goes on with it"
+    return "the flow again with the same parameters"
 
 
 def failed_before_the_start(error: MigrationError) -> Standing:
     """Return where a cluster stands whose run ended before it had a migration to go on with."""
     return Standing(
         state="nothing was changed by this run",
-        resume=_resume(error),
+        resume=_resume(error) if isinstance(error, ONLY_ANOTHER_TRY) else CORRECT,
         revert="there is nothing of this run to take back",
         can_revert=False,
     )
@@ -138,7 +146,10 @@ def _effect(facts: StandingFacts) -> str:
 
 def _resume(error: BaseException) -> str:
     if isinstance(error, LockLost):
-        return "another run holds the cluster's lock and goes on with this migration: leave it to that one"
+        return (
+            "leave it to the run that holds the cluster's lock, if there is one (Lease kube-system/cni-migration); "
+            "else start the flow again with the same parameters: it goes on where it was"
+        )
     how = "start the flow again with the same parameters: it goes on where it was"
     if isinstance(error, OperatorActionNeeded):
         return f"do first what the error says, then {how}"

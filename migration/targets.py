@@ -76,6 +76,12 @@ def why_nothing_to_do(request: MigrationRequest, cluster: ClusterFacts, journal:
     last = is_done(request, cluster, journal)
     if last is not None:
         return f"{cluster.name} runs {cluster.network} since migration {last.id}: nothing to do"
+    own = _own_that_is_over(request, journal)
+    if own is not None:
+        how = f"was taken back by {own.reverted_by}" if own.reverted_by else "was finished"
+        return f"migration {own.id}, which this run worked on, {how} meanwhile: start a new run to migrate again"
+    if request.is_errand and journal.open_migration() is None:
+        return f"no migration of {cluster.name} is under way any more, so there is no safe point to go to"
     has_mode = request.desired_proxy_mode == cluster.proxy_mode and MODE_ALREADY_SET not in request.accept
     if request.runbook is Runbook.CHANGE_PROXY_MODE and has_mode and journal.open_migration() is None:
         return (
@@ -83,6 +89,18 @@ def why_nothing_to_do(request: MigrationRequest, cluster: ClusterFacts, journal:
             f"the same, accept {MODE_ALREADY_SET}"
         )
     return None
+
+
+def _own_that_is_over(request: MigrationRequest, journal: Journal) -> Migration | None:
+    """Return the migration that this very run worked on before it waited, if that was closed since by others."""
+    if journal.open_migration() is not None:
+        return None
+    own = [found for found in journal.migrations if request.run_id in found.runs and not found.reverts]
+    if not own or request.reverts:
+        return None
+    taken_back_by = journal.find(own[-1].reverted_by)
+    # A run that took itself back may be tried again.
+    return None if taken_back_by is not None and request.run_id in taken_back_by.runs else own[-1]
 
 
 def migration_to_take_back(journal: Journal, cluster: ClusterFacts) -> Migration:

@@ -6,41 +6,58 @@ be left wherever it happens to be then. Works outside of a run: it is the worker
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled
+from prefect.utilities.urls import url_for
 
 from clusters.steps.standing import look_after_crash
 from clusters.watching import Tell
 from migration.errors import MigrationError
+from migration.journal import Journal, Migration
 from migration.models import ClusterRef
+from migration.resuming import REVERT_MIGRATION
 from migration.safe_points import under_way
 from migration.standing import StandingFacts, cut_message, landing_message, stop_message
+from tasks.rescheduling import ERRAND
 
-CANCELLED = "it was cancelled"
-STOPS = "stop_at_safe_point"
-"""The parameter with which a run ends at the next safe point."""
+CANCELLED: Final = "it was cancelled"
+LOOK_SECONDS: Final = 30.0
+"""How long the cluster may take to be looked at: the worker waits for it."""
 
 
-async def land(run: FlowRun, tell: Tell) -> str:
+async def land(run: FlowRun, flow: str, tell: Tell) -> str:
     """Leave a run scheduled that brings the cluster to its next safe point, if it isn't at one; returns what was done.
 
-    A run that was on such an errand itself is not followed by another one: whoever cancels twice means at once.
+    A run that was on such an errand itself is not followed by another one: whoever cancels twice means at once. Nor is
+    one that was on its way back after a failure, for its deployment leads the other way.
     """
-    cluster = ClusterRef(seed=str(run.parameters["seed"]), name=str(run.parameters["cluster"]))
+    cluster = ClusterRef(seed=str(run.parameters.get("seed", "")), name=str(run.parameters.get("cluster", "")))
     try:
-        _, facts = await look_after_crash(cluster, lambda journal: journal.open_migration(), tell)
-    except MigrationError as error:
+        async with asyncio.timeout(LOOK_SECONDS):
+            _, facts = await look_after_crash(cluster, lambda journal: _own(journal, run), tell)
+    except (MigrationError, TimeoutError) as error:
         tell(f"{cluster} can't be looked at: {error}")
         facts = StandingFacts()
+    if facts.cluster is not None and facts.migration is None:
+        return f"{cluster}: {CANCELLED}, before it had begun anything there."
     stretch = under_way(facts.migration) if facts.migration else ""
     if facts.cluster is not None and not stretch:
         return stop_message(cluster, CANCELLED, facts)
-    if run.parameters.get(STOPS):
+    takes_itself_back = facts.migration is not None and bool(facts.migration.reverts) and flow != REVERT_MIGRATION
+    if ERRAND in run.tags or takes_itself_back:
         return cut_message(cluster, stretch, facts)
     return landing_message(cluster, stretch, facts, await _send(run))
+
+
+def _own(journal: Journal, run: FlowRun) -> Migration | None:
+    """Return the open migration if this run was the last to work on it: a bystander leaves it to that one."""
+    found = journal.open_migration()
+    return found if found is not None and found.runs[-1:] == (str(run.id),) else None
 
 
 async def tell_cancelled(flow_run_id: UUID, message: str) -> None:
@@ -56,9 +73,9 @@ async def _send(run: FlowRun) -> str:
     async with get_client() as client:
         sent = await client.create_flow_run_from_deployment(
             run.deployment_id,
-            parameters={**run.parameters, STOPS: True},
-            tags=[*run.tags, "to-the-next-safe-point"],
+            parameters=run.parameters,
+            tags=[*run.tags, ERRAND],
             # The hook may be run twice; one errand is enough.
             idempotency_key=f"to the next safe point after {run.id}",
         )
-    return sent.name
+    return url_for(sent) or f"flow run {sent.id}"

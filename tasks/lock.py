@@ -13,10 +13,11 @@ from prefect import runtime
 from prefect.logging import get_run_logger
 
 from clusters.lock import RENEW_SECONDS, release_lock, renew_lock, still_held, try_lock, who_holds
-from clusters.seed import OpenedCluster, open_cluster
+from clusters.seed import open_cluster
 from migration.errors import LockLost, MigrationError
 from migration.models import ClusterRef
 from tasks import clock
+from tasks.policy import looking_task
 from tasks.rescheduling import AWAITING_LOCK, put_off, waiting_since
 
 SHORTEST_PAUSE: Final = timedelta(seconds=15)
@@ -39,10 +40,9 @@ async def cluster_lock(cluster: ClusterRef, holder: str, *, patience: timedelta)
     Raises LockHeld once it has waited longer than its patience. Whatever opens the cluster with this holder changes
     nothing any more when the lock is lost.
     """
-    async with open_cluster(cluster, get_run_logger().info) as opened:
-        other = await try_lock(opened.api, holder)
+    other = await take_lock(cluster, holder)
     if other is not None:
-        await _put_off(opened, other, patience)
+        await _put_off(cluster, other, patience)
     renewal = asyncio.create_task(_renew(cluster, holder), name="renew lock")
     try:
         yield
@@ -54,20 +54,33 @@ async def cluster_lock(cluster: ClusterRef, holder: str, *, patience: timedelta)
 
 async def await_other_run(cluster: ClusterRef, *, patience: timedelta) -> None:
     """Put the run off while another one works on the cluster: what that is in the middle of must not be judged."""
-    async with open_cluster(cluster, get_run_logger().info) as opened:
-        other = await who_holds(opened.api)
+    other = await look_at_lock(cluster)
     if other is not None:
-        await _put_off(opened, other, patience)
+        await _put_off(cluster, other, patience)
 
 
-async def _put_off(opened: OpenedCluster, other: str, patience: timedelta) -> NoReturn:
+@looking_task("take the lock", retries=4)
+async def take_lock(cluster: ClusterRef, holder: str) -> str | None:
+    """Leave the cluster's lock with this holder unless another one has it, which is returned."""
+    async with open_cluster(cluster, get_run_logger().info) as opened:
+        return await try_lock(opened.api, holder)
+
+
+@looking_task("look at the lock", retries=4)
+async def look_at_lock(cluster: ClusterRef) -> str | None:
+    """Return who works on the cluster; None if nobody does."""
+    async with open_cluster(cluster, get_run_logger().info) as opened:
+        return await who_holds(opened.api)
+
+
+async def _put_off(cluster: ClusterRef, other: str, patience: timedelta) -> NoReturn:
     """Have the run look at the lock again in a while. Raises LockHeld when patience has ended."""
     now = clock.now()
     waited = now - (await waiting_since(AWAITING_LOCK) or now)
     if waited >= patience:
-        raise still_held(opened.api, other, waited=waited)
+        raise still_held(cluster, other, waited=waited)
     until = now + _pause(waited, patience)
-    message = f"{opened.ref}: {other} works on this cluster. Looked at again at {_moment(until)}"
+    message = f"{cluster}: {other} works on this cluster. Looked at again at {_moment(until)}"
     await put_off(AWAITING_LOCK, until=until, message=message)
 
 

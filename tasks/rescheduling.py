@@ -16,11 +16,14 @@ from prefect.logging import get_run_logger
 from prefect.states import Running, Scheduled
 
 from migration.errors import RunCancelled
+from migration.models import MigrationRequest
 from tasks import clock
 from tasks.patience import patiently
 
 AWAITING_LOCK: Final = "AwaitingClusterLock"
 AWAITING_WINDOW: Final = "AwaitingWindow"
+ERRAND: Final = "to-the-next-safe-point"
+"""The tag of a run that brings a cancelled run's cluster to its next safe point."""
 
 
 class PutOff(Exception):
@@ -44,6 +47,9 @@ async def put_off(state_name: str, *, until: datetime, message: str) -> NoReturn
             await _set_state(client, Running(name=state_name, message=message))
             raise PutOff(until)
         waiting = await _set_state(client, Scheduled(name=state_name, scheduled_time=until, message=message))
+        # Else Prefect would wait for a process to end if the run is cancelled now (3.8.8, core_policy.py,
+        # BypassCancellingFlowRunsWithNoInfra): a worker notes it down, and nobody takes it off.
+        await client.update_flow_run(_run_id(), infrastructure_pid="")
     raise Pause(state=waiting)
 
 
@@ -65,6 +71,12 @@ async def waiting_since(state_name: str) -> datetime | None:
         elif not (state.is_running() or state.is_pending()):
             break
     return since
+
+
+def with_run(request: MigrationRequest) -> MigrationRequest:
+    """Return the request with what is known of the flow run that it belongs to."""
+    changes = {"run_id": str(runtime.flow_run.id), "is_errand": ERRAND in (runtime.flow_run.tags or ())}
+    return request.model_copy(update=changes)
 
 
 def is_retried_by_prefect() -> bool:

@@ -9,12 +9,13 @@ from prefect.logging import get_run_logger
 
 from clusters.journal import change_migration, read_migration
 from clusters.seed import OpenedCluster, open_cluster
-from clusters.steps.bookkeeping import abandon_migration, record_step
+from clusters.steps.bookkeeping import record_step
 from clusters.steps.standing import look_where_it_stands
 from migration import safe_points
 from migration.errors import OperatorActionNeeded
 from migration.experience import seconds_by_now
 from migration.frozen import Frozen
+from migration.journal import Migration
 from migration.models import ClusterRef, MigrationRequest, RunningMigration, StepOutcome, StepStatus, Stretch
 from migration.safe_points import stretch_key
 from migration.standing import state_of
@@ -27,10 +28,10 @@ TOO_SHORT: Final = "window-too-short"
 
 
 class Arrival(Frozen):
-    """A run at a safe point: whether an earlier one has gone on from there, and whether a person has agreed."""
+    """A run at a safe point: whether an earlier one has gone on from there, and whether this one came from another."""
 
     has_begun: bool
-    is_approved: bool
+    has_progressed: bool
     seconds: float | None = None
     """How long the stretch is expected to take by now; None if the run has nothing to do there."""
 
@@ -54,8 +55,8 @@ async def arrive(run: RunningMigration, stretch: Stretch, target: str = "", *, g
             await change_migration(opened.api, run.id, safe_points.at_safe_point)
     return Arrival(
         has_begun=has_begun,
-        is_approved=safe_points.is_approved(migration),
-        seconds=seconds_by_now(migration, run.seconds, stretch, target),
+        has_progressed=safe_points.has_progressed(migration, run.request.run_id),
+        seconds=_seconds(migration, run, stretch, target),
     )
 
 
@@ -109,16 +110,18 @@ async def note(run: RunningMigration, step: str, status: StepStatus, summary: st
         await record_step(opened, run.id, outcome)
 
 
-@looking_task("abandon migration", retries=4)
-async def abandon(run: RunningMigration) -> None:
-    """Leave the journal closed, if nothing of the platform was changed yet."""
-    async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:
-        await abandon_migration(opened, run.id)
+def _seconds(migration: Migration, run: RunningMigration, stretch: Stretch, target: str) -> float | None:
+    """Return how long the stretch is expected to take; nodes that came after the estimate need a window as well."""
+    found = seconds_by_now(migration, run.seconds, stretch, target)
+    return 0.0 if found is None and run.seconds and stretch is Stretch.NODES else found
 
 
 async def _enter(opened: OpenedCluster, run: RunningMigration, stretch: Stretch, target: str) -> None:
     now = clock.now()
-    await change_migration(opened.api, run.id, lambda found: safe_points.in_stretch(found, stretch, target, now=now))
+    run_id = run.request.run_id
+    await change_migration(
+        opened.api, run.id, lambda found: safe_points.in_stretch(found, stretch, target, now=now, run_id=run_id)
+    )
     opened.tell(f"{run.cluster.name}: begins the {stretch_key(stretch, target)}")
 
 

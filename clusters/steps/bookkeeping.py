@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 from clusters.journal import change_journal, change_migration, read_journal, read_migration
 from clusters.seed import OpenedCluster
 from clusters.steps.result import StepResult, already, changed
+from migration import safe_points
 from migration.errors import OperatorActionNeeded
 from migration.facts import ClusterFacts
 from migration.journal import Journal, Migration, Platform
 from migration.models import MigrationRequest, StepOutcome
 from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.readiness import NOT_ON_START
-from migration.safe_points import is_disruptive, is_stale, unprepared
+from migration.safe_points import is_stale, taking_back, unprepared
 from migration.targets import START, desired_network, is_same_migration, way_on, why_nothing_to_do
 from migration.versions import DEFAULT_TUNNEL_PORT
 
+KEPT_RUNS = 20
 CARRIED_OVER = ("baseline", "bare-pods")
 """Backups of an unfinished migration that its reversal needs as well: what was before is what was before both."""
 
@@ -62,9 +64,7 @@ async def begin_migration(
             f"migration {migration.id} of {opened.ref} ({migration.kind} to {migration.target}) is unfinished: "
             + way_on(migration)
         )
-    if is_stale(migration, now=datetime.now(UTC)):
-        return await change_migration(opened.api, migration.id, unprepared)
-    return migration
+    return await change_migration(opened.api, migration.id, lambda found: _taken_up(found, request.run_id))
 
 
 def _fresh(request: MigrationRequest, cluster: ClusterFacts, journal: Journal, *, platform: Platform) -> Migration:
@@ -87,8 +87,20 @@ def _fresh(request: MigrationRequest, cluster: ClusterFacts, journal: Journal, *
     )
     if unfinished is None:
         return fresh
+    fresh = taking_back(fresh, unfinished, now=now)
     carried = tuple(backup for backup in unfinished.backups if backup.name in CARRIED_OVER)
     return fresh.model_copy(update={"backups": carried, "bare_pods": unfinished.bare_pods})
+
+
+def _taken_up(migration: Migration, run_id: str) -> Migration:
+    """Return the migration as one that this run works on, prepared anew if it has waited for long."""
+    if run_id and migration.runs[-1:] != (run_id,):
+        others = tuple(run for run in migration.runs if run != run_id)
+        migration = migration.model_copy(update={"runs": (*others[-KEPT_RUNS:], run_id)})
+    if safe_points.under_way(migration):
+        # Whoever finds a stretch under way sees it through, and has done its part with that.
+        migration = migration.model_copy(update={"marks": {**migration.marks, safe_points.ENTERED_BY: run_id}})
+    return unprepared(migration) if is_stale(migration, now=datetime.now(UTC)) else migration
 
 
 def _closed_by(journal: Journal, reverted: Migration, fresh: Migration) -> Journal:
@@ -126,15 +138,3 @@ async def finish_migration(opened: OpenedCluster, migration_id: str) -> StepResu
     now = datetime.now(UTC)
     await change_migration(opened.api, migration_id, lambda found: found.model_copy(update={"finished_at": now}))
     return changed("journal closed" + (", label unsafe-cni-migration removed" if removed else ""))
-
-
-async def abandon_migration(opened: OpenedCluster, migration_id: str) -> None:
-    """Leave the journal closed on a migration that has changed nothing of the platform. No-op on any other."""
-    now = datetime.now(UTC)
-
-    def close(found: Migration) -> Migration:
-        if is_disruptive(found) or not found.is_open:
-            return found
-        return found.model_copy(update={"finished_at": now, "abandoned": True})
-
-    await change_migration(opened.api, migration_id, close)

@@ -151,7 +151,8 @@ def _windows(request: MigrationRequest) -> str:
 
 
 def _span(span: timedelta) -> str:
-    return f"{span.total_seconds() / 60:.0f} min"
+    seconds = span.total_seconds()
+    return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
 RULES = (cluster_window, windows, ignored, schedules, expiry)

@@ -8,7 +8,7 @@ import pytest
 from clusters.journal import change_migration, read_journal, read_migration
 from clusters.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS
 from clusters.steps import verification
-from clusters.steps.bookkeeping import abandon_migration, begin_migration, finish_migration, record_step
+from clusters.steps.bookkeeping import begin_migration, finish_migration, record_step
 from clusters.steps.observing import observe_baseline
 from clusters.steps.switching import allow_cni_migration
 from clusters.steps.verification import record_baseline, verify
@@ -17,7 +17,8 @@ from migration.errors import OperatorActionNeeded
 from migration.models import Cni, CniType, StepOutcome, StepStatus, Stretch
 from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.readiness import findings, nothing_to_do
-from migration.safe_points import in_stretch
+from migration.safe_points import has_begun, in_stretch, under_way
+from migration.targets import reverting_request
 from tests.clusters.conftest import SOON
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
@@ -257,22 +258,32 @@ class TestBeginningAnew:
 
         assert {backup.name for backup in begun.backups} >= {"baseline", "canal"}
 
-    async def test_a_migration_that_disrupted_nothing_can_be_abandoned_and_another_one_begun(
-        self, cluster, opened, migration
-    ):
-        await abandon_migration(opened, migration.id)
-
-        journal = await read_journal(opened.api)
-        assert (journal.open_migration(), journal.last_finished()) == (None, None)
-        assert (await begin_migration(opened, cluster.request)).id != migration.id
-
-    async def test_a_migration_in_the_middle_of_something_is_not_abandoned(self, cluster, opened, migration):
+    async def test_a_revert_of_what_is_in_the_middle_of_something_goes_on_at_once(self, cluster, opened, migration):
         now = datetime.now(UTC)
         await change_migration(opened.api, migration.id, lambda found: in_stretch(found, Stretch.MOVE, now=now))
+        back = reverting_request(cluster.request, await read_migration(opened.api, migration.id))
 
-        await abandon_migration(opened, migration.id)
+        reversal = await begin_migration(opened, back)
 
-        assert (await read_journal(opened.api)).open_migration().id == migration.id
+        assert reversal is not None
+        assert under_way(reversal) == "move to the new CNI"
+        assert has_begun(reversal, Stretch.PREPARE)
+
+    async def test_the_runs_that_worked_on_a_migration_are_known_the_latest_last(self, cluster, opened, migration):
+        for run in ("first", "second", "first"):
+            await begin_migration(opened, cluster.request.model_copy(update={"run_id": run}))
+
+        assert (await read_migration(opened.api, migration.id)).runs == ("second", "first")
+
+    async def test_a_run_that_waited_does_not_migrate_again_what_was_taken_back(self, cluster, opened, migration):
+        mine = cluster.request.model_copy(update={"run_id": "first"})
+        await begin_migration(opened, mine)
+        back = reverting_request(cluster.request, migration).model_copy(update={"run_id": "second"})
+        reversal = await begin_migration(opened, back)
+        await finish_migration(opened, reversal.id)
+
+        assert await begin_migration(opened, mine) is None
+        assert await begin_migration(opened, mine.model_copy(update={"run_id": "third"})) is not None
 
 
 def aged(migration, moment):

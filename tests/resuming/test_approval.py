@@ -6,7 +6,6 @@ import pytest
 
 from clusters.connections import ENVIRONMENT_VARIABLE
 from clusters.journal import read_journal
-from clusters.kinds import LEASES
 from clusters.seed import open_seed
 from migration.patches import UNSAFE_CNI_MIGRATION
 
@@ -36,8 +35,7 @@ async def test_a_run_goes_on_when_a_person_agrees_and_says_who_it_was(victim, st
     assert str((await cluster_of(victim)).cni) == "canal v3.30"
     assert UNSAFE_CNI_MIGRATION not in (await cluster_of(victim)).labels
     await stack.until(lambda: not stack.processes_of_runs(), what="the end of the run's process")
-    lease = await victim.api.get(LEASES, "cni-migration", namespace="kube-system")
-    assert lease["spec"]["holderIdentity"] == ""
+    assert (await read_journal(victim.api)).migrations == ()
     asked = (await stack.api.flow_run(run))["state"]["state_details"]["run_input_keyset"]
     form = await stack.call("GET", f"/flow_runs/{run}/input/{asked['description']}")
     assert f"# {victim.name}: ready for canal-to-cilium" in form
@@ -58,9 +56,8 @@ async def test_a_run_that_is_not_approved_ends_and_leaves_nothing_unfinished(vic
     over = await stack.ended(run)
 
     assert (over["state"]["name"], over["state"]["type"]) == ("NotApproved", "CANCELLED")
-    assert "not approved by Grace. State: nothing of the platform was changed" in over["state"]["message"]
-    journal = await read_journal(victim.api)
-    assert (journal.open_migration(), journal.last_finished()) == (None, None)
+    assert "not approved by Grace. Nothing was changed by this run" in over["state"]["message"]
+    assert (await read_journal(victim.api)).migrations == ()
     assert UNSAFE_CNI_MIGRATION not in (await cluster_of(victim)).labels
 
 

@@ -44,6 +44,7 @@ async def test_a_cancelled_run_is_followed_by_one_that_stops_at_the_next_safe_po
 
     assert f"lab/{victim.name}: cancelled in the middle of the move to the new CNI" in state["message"]
     assert "State: the Cluster's spec says cilium 1.19.4" in state["message"]
+    assert f"/runs/flow-run/{await run_after(stack, run)}" in state["message"]
     errand = await stack.ended(await run_after(stack, run))
     assert errand["state"]["name"] == "StoppedAtSafePoint"
     assert "the removal of the old CNI has not begun" in errand["state"]["message"]
@@ -89,3 +90,31 @@ async def test_a_run_cancelled_where_nothing_was_disrupted_yet_ends_there(victim
     assert "stopped at a safe point: it was cancelled" in state["message"]
     assert await run_after(stack, run) is None
     assert await holder(victim.api) == ""
+
+
+async def test_a_bystander_that_is_cancelled_sends_nobody_and_leaves_the_others_migration_alone(victim, stack):
+    victim.hang_at("DELETE", "/namespaces/[^/]+/pods/")
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    bystander = await stack.start("change-proxy-mode", victim.name, proxy_mode="ipvs", **STAY)
+    await stack.reaches(bystander, "AwaitingClusterLock", seconds=60)
+
+    await cancel(stack, bystander)
+
+    assert await run_after(stack, bystander) is None
+    assert (await stack.ended(run, seconds=90))["state"]["type"] == "COMPLETED"
+    assert [found.kind for found in (await read_journal(victim.api)).migrations] == ["canal-to-cilium"]
+
+
+async def test_stopping_at_safe_points_goes_through_a_migration_stretch_by_stretch(victim, stack):
+    ends = []
+    for _ in range(4):
+        over = await stack.ended(
+            await stack.start("canal-to-cilium", victim.name, stop_at_safe_point=True, **STAY), seconds=90
+        )
+        ends.append(over["state"]["name"])
+        if over["state"]["name"] == "Completed":
+            break
+
+    assert ends == ["StoppedAtSafePoint"] * 3 + ["Completed"]
+    assert (await read_journal(victim.api)).open_migration() is None

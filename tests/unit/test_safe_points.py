@@ -1,20 +1,22 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from migration.journal import Journal, StoredBackup
+from migration.journal import StoredBackup
 from migration.models import StepOutcome, StepStatus, Stretch
 from migration.safe_points import (
     APPROVAL,
     FRESH,
     at_safe_point,
     has_begun,
+    has_progressed,
     in_stretch,
     is_approved,
     is_disruptive,
     is_stale,
     preparation,
     stretch_key,
+    taking_back,
     under_way,
     unprepared,
 )
@@ -78,11 +80,19 @@ def test_an_approval_in_the_journal_counts():
     [
         (prepared(NOW - FRESH / 2), False),
         (prepared(NOW - 2 * FRESH), True),
-        (prepared(NOW - 2 * FRESH, reverts="another"), False),
+        (in_stretch(prepared(NOW - 2 * FRESH, reverts="another"), Stretch.MOVE, now=NOW), False),
+        (prepared(NOW - 2 * FRESH, reverts="another"), True),
         (in_stretch(prepared(NOW - 2 * FRESH), Stretch.MOVE, now=NOW), False),
         (make_migration(), False),
     ],
-    ids=["fresh", "a window away", "handed down to a revert", "disruption has begun", "not yet taken"],
+    ids=[
+        "fresh",
+        "a window away",
+        "handed down to a revert",
+        "a revert's own",
+        "disruption has begun",
+        "not yet taken",
+    ],
 )
 def test_baseline_and_backups_grow_old_only_before_anything_is_disrupted(migration, stale):
     assert is_stale(migration, now=NOW) is stale
@@ -95,9 +105,32 @@ def test_preparations_are_counted_so_that_their_checkpoints_are_not_found_again(
     assert (anew.steps, anew.backups) == ((), ())
 
 
-def test_what_was_abandoned_is_not_what_ended_last():
-    done = make_migration("m1", finished_at=NOW)
-    given_up = make_migration("m2", started_at=NOW, finished_at=NOW + timedelta(hours=1), abandoned=True)
-    journal = Journal().with_migration(done).with_migration(given_up)
+@pytest.mark.parametrize(
+    ("steps", "disruptive"),
+    [
+        ((step("record baseline"), step("back up"), step(APPROVAL), step("window before move to the new CNI")), False),
+        ((step("record baseline"), step("switch CNI")), True),
+    ],
+    ids=["preparations and notes", "a step of the runbook"],
+)
+def test_a_migration_without_marks_is_judged_by_its_steps(steps, disruptive):
+    assert is_disruptive(make_migration(steps=steps)) is disruptive
 
-    assert journal.last_finished().id == "m1"
+
+def test_a_run_has_progressed_once_it_went_into_a_stretch_itself():
+    entered = in_stretch(make_migration(), Stretch.MOVE, now=NOW, run_id="mine")
+
+    assert has_progressed(at_safe_point(entered), "mine")
+    assert not has_progressed(at_safe_point(entered), "another")
+    assert not has_progressed(make_migration(), "")
+
+
+def test_a_reversal_of_something_half_done_is_in_the_middle_of_it():
+    half_done = in_stretch(prepared(), Stretch.MOVE, now=NOW)
+
+    assert under_way(taking_back(make_migration("back"), half_done, now=NOW)) == "move to the new CNI"
+    assert under_way(taking_back(make_migration("back"), prepared(), now=NOW)) == ""
+
+
+def test_a_count_that_somebody_edited_is_one():
+    assert preparation(make_migration(marks={"preparation": "x"})) == 1

@@ -66,7 +66,7 @@ def test_the_state_is_told_in_words(changes, words):
         (DeadlineExceeded("x", timedelta(1), "y"), "mend the cause, then start the flow again"),
         (OperatorActionNeeded("reboot"), "do first what the error says"),
         (Unreachable("no answer"), "as soon as the API server answers again"),
-        (LockLost("other"), "leave it to that one"),
+        (LockLost("other"), "leave it to the run that holds the cluster's lock"),
         (ValueError("oops"), "this is a fault of the project"),
     ],
 )

@@ -193,3 +193,32 @@ class TestWhatARevertTakesBack:
     def test_an_edited_journal_is_told_as_such(self):
         with pytest.raises(InvalidRequest, match=r"'IPVS'.*its journal was edited"):
             reverting_request(make_request(), make_migration("m1", previous_proxy_mode="IPVS"))
+
+
+ON_CANAL_AGAIN = make_cluster()
+MINE = {"run_id": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "journal", "words"),
+    [
+        (make_request(**MINE), journal_of(done(runs=("mine",), reverted_by="m2", **THERE)), "was taken back by m2"),
+        (make_request(**MINE), journal_of(done(runs=("mine",), **THERE)), "was finished meanwhile"),
+        (make_request(run_id="new"), journal_of(done(runs=("mine",), reverted_by="m2", **THERE)), None),
+        (make_request(**MINE), journal_of(make_migration(runs=("mine",))), None),
+        (
+            make_request(**MINE),
+            journal_of(
+                done(runs=("mine",), reverted_by="m2", **THERE), done("m2", runs=("mine",), reverts="m1", **BACK)
+            ),
+            None,
+        ),
+        (make_request(is_errand=True), journal_of(), "no safe point to go to"),
+        (make_request(is_errand=True), journal_of(make_migration()), None),
+    ],
+    ids=["taken back", "finished", "a new run", "still open", "took itself back", "an errand too late", "an errand"],
+)
+def test_a_run_has_nothing_to_do_once_others_have_ended_what_it_worked_on(request_, journal, words):
+    found = why_nothing_to_do(request_, ON_CANAL_AGAIN, journal)
+
+    assert found is None if words is None else words in found
