@@ -46,7 +46,9 @@ def install(what, stamp):
         run(sys.executable, "-m", "venv", "--clear", str(VENV))
     pip = (str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet")
     # Python compiles what is imported; compiling everything beforehand takes as long again as the rest.
-    run(*pip, "--no-compile", "--require-hashes", "--only-binary", ":all:", "-r", str(lock_file))
+    # The lock is whole. pip's resolver, which has nothing to add, would want a hash of sqlalchemy[asyncio]'s newest
+    # release before it sees which one is pinned.
+    run(*pip, "--no-compile", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(lock_file))
     run(*pip, "--no-index", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
     for included in LOCKS if what == "dev" else (what,):
         stamp.with_name(stamp.name.replace(what, included, 1)).touch()
