@@ -6,7 +6,7 @@ The clusters stand still: nothing but the test acts on them, so that conditions 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,14 @@ from migration.models import (
 )
 from migration.readiness import blockers, findings
 from migration.readiness.codes import SEVERITIES
+from migration.schedules import Schedule
+from migration.windows import Maintenance, Window
 from tests.clusters.prepared import WITHOUT, Prepared, _patch_status, codes_of, prepared
 from tests.rights import apply, user_cluster_manifests
 from tests.running_lab import RunningLab, lab_process
 from tests.unit.making import make_migration
 
-CLUSTERS_NEEDED = 16
+CLUSTERS_NEEDED = 17
 SMALL = ("--nodes", "1", "--pods", "1", *(option for part in WITHOUT for option in ("--without", part)))
 UNLOCKED = {"labels": {"unsafe-cni-migration": ""}}
 ON_CILIUM = {"cniPlugin": {"type": "cilium", "version": "1.19.4"}}
@@ -335,6 +337,23 @@ async def limited_account(cluster: Prepared) -> None:
     _, kubeconfig = await seed.user_cluster_kubeconfig(await seed.cluster(cluster.name))
     users = [{"name": kubeconfig["users"][0]["name"], "user": {"token": made["status"]["token"]}}]
     await cluster.kubeconfig(yaml.safe_dump({**kubeconfig, "users": users}))
+
+
+async def test_windows_that_a_run_can_do_nothing_with(name):
+    in_half_a_day = datetime.now(UTC) + timedelta(hours=12)
+    short = Window(cron=f"0 {in_half_a_day.hour} * * *", length_minutes=2)
+    over = Window(rrule="DTSTART:20200101T000000\nRRULE:FREQ=DAILY;COUNT=1", length_minutes=60)
+    at_noon = Schedule(name="at the wrong time", cron=f"0 {(in_half_a_day.hour + 12) % 24} * * *")
+    async with prepared(name) as cluster:
+        await cluster.node()
+
+    await fires(
+        request_for(name, maintenance=Maintenance(windows=(short,)), schedules=(at_noon,)),
+        *("window-too-short", "schedule-outside-window"),
+    )
+    await fires(request_for(name, maintenance=Maintenance(windows=(short,)), ignore_window=True), "window-ignored")
+    await fires(request_for(name, maintenance=Maintenance(windows=(over,))), "window-never-opens")
+    await fires(request_for(name, maintenance=Maintenance(cluster_window=True)), "cluster-window-missing")
 
 
 async def test_everything_of_a_bad_day_is_told_at_once(name):

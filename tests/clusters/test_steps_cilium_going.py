@@ -260,7 +260,7 @@ class TestDefinitions:
         assert await self.kept(opened, gone) == expected
 
     async def test_a_definition_that_somebody_made_anew_is_theirs(self, cluster, opened, gone):
-        cluster.fault("409", method="DELETE", path="/customresourcedefinitions/", times=1)
+        cluster.fault("409", method="DELETE", path="/customresourcedefinitions/", times=4)
 
         with pytest.raises(Conflict):
             await self.remove(opened, gone)
