@@ -21,14 +21,14 @@ from prefect.automations import (
 from prefect.client.schemas.objects import StateType
 
 from flows.messages import MESSAGES, Kind
+from migration.resuming import MIGRATING_FLOWS
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 PREFIX: Final = "kkp-cni-migration: "
 """What the names of all automations of this project begin with, and of no others."""
-MIGRATING: Final = ("canal-to-cilium", "cilium-to-canal", "change-proxy-mode", "revert-migration")
-FLOWS: Final = (*MIGRATING, "check-readiness")
+FLOWS: Final = (*MIGRATING_FLOWS, "check-readiness")
 RESUMING: Final = "resume-interrupted"
 """Starts every few minutes, so what goes wrong with it is told once an hour, and being late is not told at all."""
 
@@ -121,7 +121,7 @@ def _after_a_long_wait(alerting: Alerting) -> Automation:
         after={awaiting},
         expect={awaiting, *(f"{RUN}{state}" for state in (*GOING_ON, "Cancelling", *ENDED))},
         match=_RUNS,
-        match_related=_covered(alerting, MIGRATING),
+        match_related=_covered(alerting, MIGRATING_FLOWS),
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,

@@ -8,9 +8,7 @@ from prefect import flow, runtime
 from pydantic import Field
 
 from flows.conduct import conduct
-from flows.interrupted import explain_interruption
-from flows.landing import bring_to_safe_point
-from flows.notifying import tell_cancellation, tell_crash, tell_failure
+from flows.hooks import ON_CANCELLATION, ON_CRASHED, ON_FAILURE
 from migration.models import (
     ClusterRef,
     Cni,
@@ -31,9 +29,9 @@ from migration.windows import Maintenance
 @flow(
     name="canal-to-cilium",
     flow_run_name="canal-to-cilium {seed}/{cluster}",
-    on_failure=[tell_failure],
-    on_crashed=[explain_interruption, tell_crash],
-    on_cancellation=[bring_to_safe_point, tell_cancellation],
+    on_failure=ON_FAILURE,
+    on_crashed=ON_CRASHED,
+    on_cancellation=ON_CANCELLATION,
 )
 async def canal_to_cilium(
     seed: str,

@@ -19,8 +19,9 @@ from migration.errors import (
     RunCancelled,
     RunStopped,
 )
-from migration.models import MigrationReport, MigrationRequest, OnFailure, Runbook, RunningMigration, Stretch
+from migration.models import MigrationReport, MigrationRequest, OnFailure, RunningMigration, Stretch
 from migration.readiness_report import ReadinessReport
+from migration.safe_points import first_disruption
 from migration.standing import failed_before_the_start, failure_message
 from tasks.cluster import verify
 from tasks.journal import begin_migration, finish_migration
@@ -152,5 +153,4 @@ def _seconds(readiness: ReadinessReport) -> dict[str, float]:
 
 def _seconds_to_first_safe_point(request: MigrationRequest, seconds: dict[str, float]) -> float:
     """Return how long it takes until the first disruptive stretch is over: a backup should not wait for a week."""
-    first = Stretch.MODE if request.runbook is Runbook.CHANGE_PROXY_MODE else Stretch.MOVE
-    return seconds.get(Stretch.PREPARE, 0.0) + seconds.get(first, 0.0)
+    return seconds.get(Stretch.PREPARE, 0.0) + seconds.get(first_disruption(request.runbook), 0.0)

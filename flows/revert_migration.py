@@ -5,9 +5,7 @@ from __future__ import annotations
 from prefect import flow, runtime
 
 from flows.conduct import conduct
-from flows.interrupted import explain_interruption
-from flows.landing import bring_to_safe_point
-from flows.notifying import tell_cancellation, tell_crash, tell_failure
+from flows.hooks import ON_CANCELLATION, ON_CRASHED, ON_FAILURE
 from migration.models import ClusterRef, Deadlines, MigrationReport, MigrationRequest, ProbeOptions, RestartOptions
 from migration.windows import Maintenance
 from tasks.reverting import plan_revert
@@ -16,9 +14,9 @@ from tasks.reverting import plan_revert
 @flow(
     name="revert-migration",
     flow_run_name="revert-migration {seed}/{cluster}",
-    on_failure=[tell_failure],
-    on_crashed=[explain_interruption, tell_crash],
-    on_cancellation=[bring_to_safe_point, tell_cancellation],
+    on_failure=ON_FAILURE,
+    on_crashed=ON_CRASHED,
+    on_cancellation=ON_CANCELLATION,
 )
 async def revert_migration(
     seed: str,

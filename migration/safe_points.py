@@ -58,6 +58,11 @@ def under_way(migration: Migration) -> str:
     return "" if key in HARMLESS else key
 
 
+def first_disruption(runbook: Runbook) -> Stretch:
+    """Return the stretch with which a runbook begins to disrupt."""
+    return Stretch.MODE if runbook is Runbook.CHANGE_PROXY_MODE else Stretch.MOVE
+
+
 def is_disruptive(migration: Migration) -> bool:
     """Tell whether anything but preparations has begun: by its marks, or by its steps if an older release began it."""
     harmless = {_begun(stretch, "") for stretch in HARMLESS}
@@ -76,8 +81,7 @@ def taking_back(fresh: Migration, original: Migration, *, now: datetime) -> Migr
     """Return a fresh reversal that goes on at once if what it takes back is in the middle of something."""
     if not is_disruptive(original):
         return fresh
-    first = Stretch.MODE if fresh.kind is Runbook.CHANGE_PROXY_MODE else Stretch.MOVE
-    return in_stretch(in_stretch(fresh, Stretch.PREPARE, now=now), first, now=now)
+    return in_stretch(in_stretch(fresh, Stretch.PREPARE, now=now), first_disruption(fresh.kind), now=now)
 
 
 def is_approved(migration: Migration) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -38,8 +37,6 @@ from migration.standing import StandingFacts, after_crash, failure_message
 from tasks import clock, crashed_runs
 from tasks.policy import looking_task
 
-LOOK_SECONDS: Final = 30.0
-"""How long a cluster may take to be looked at: shorter than a crashed run is left alone."""
 MEND: Final = f"find out why it crashes, then {BY_HAND}"
 
 
@@ -86,8 +83,8 @@ async def explain_crash(flow_run_id: UUID, tell: Tell) -> bool:
     try:
         journal, facts = await _look(run, tell)
         resume = how_to_resume(run, journal)
-    except (MigrationError, TimeoutError) as error:
-        obstacle = str(error) or f"no answer within {LOOK_SECONDS:.0f} s"
+    except MigrationError as error:
+        obstacle = str(error)
     message = await _tell_people(run, facts, f"its process ended: {run.message}", resume, obstacle=obstacle)
     return await crashed_runs.mark_interrupted(run, message, given_up=False)
 
@@ -96,11 +93,8 @@ async def _by_cluster(run: CrashedRun, limits: Limits) -> Decision:
     """Ask the run's cluster what is to become of it, and do that. What can't be reached is left for the next time."""
     try:
         journal, facts = await _look(run, get_run_logger().info)
-    except (MigrationError, TimeoutError) as error:
-        obstacle = str(error) or f"no answer within {LOOK_SECONDS:.0f} s"
-        return Decision(
-            ruling=Ruling.LEAVE, reason=f"its cluster can't be looked at, so not before next time: {obstacle}"
-        )
+    except MigrationError as error:
+        return Decision(ruling=Ruling.LEAVE, reason=f"its cluster can't be looked at, so not before next time: {error}")
     decision = decide_by_journal(run, journal, limits)
     if not await _carry_out(run, decision, facts):
         return Decision(ruling=Ruling.LEAVE, reason="it is no longer as it was read: somebody else sees to it")
@@ -108,8 +102,7 @@ async def _by_cluster(run: CrashedRun, limits: Limits) -> Decision:
 
 
 async def _look(run: CrashedRun, tell: Tell) -> tuple[Journal, StandingFacts]:
-    async with asyncio.timeout(LOOK_SECONDS):
-        return await look_after_crash(run.cluster, lambda journal: latest_of(journal.migrations, run), tell)
+    return await look_after_crash(run.cluster, lambda journal: latest_of(journal.migrations, run), tell)
 
 
 async def _carry_out(run: CrashedRun, decision: Decision, facts: StandingFacts) -> bool:

@@ -6,7 +6,6 @@ be left wherever it happens to be then. Works outside of a run: it is the worker
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 from uuid import UUID
 
@@ -26,8 +25,6 @@ from migration.standing import StandingFacts, cut_message, landing_message, stop
 from tasks.rescheduling import ERRAND
 
 CANCELLED: Final = "it was cancelled"
-LOOK_SECONDS: Final = 30.0
-"""How long the cluster may take to be looked at: the worker waits for it."""
 
 
 async def land(run: FlowRun, flow: str, tell: Tell) -> str:
@@ -38,9 +35,8 @@ async def land(run: FlowRun, flow: str, tell: Tell) -> str:
     """
     cluster = ClusterRef(seed=str(run.parameters.get("seed", "")), name=str(run.parameters.get("cluster", "")))
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
-            _, facts = await look_after_crash(cluster, lambda journal: _own(journal, run), tell)
-    except (MigrationError, TimeoutError) as error:
+        _, facts = await look_after_crash(cluster, lambda journal: _own(journal, run), tell)
+    except MigrationError as error:
         tell(f"{cluster} can't be looked at: {error}")
         facts = StandingFacts()
     if facts.cluster is not None and facts.migration is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
 
 from prefect.logging import get_run_logger
 
@@ -17,14 +16,12 @@ from migration.experience import seconds_by_now
 from migration.frozen import Frozen
 from migration.journal import Migration
 from migration.models import ClusterRef, MigrationRequest, RunningMigration, StepOutcome, StepStatus, Stretch
+from migration.readiness.windows import TOO_SHORT
 from migration.safe_points import stretch_key
 from migration.standing import state_of
 from migration.windows import Timetable, recurrences
 from tasks import clock
 from tasks.policy import looking_task
-
-TOO_SHORT: Final = "window-too-short"
-"""The finding by whose code an operator lets a stretch begin that no window has room for."""
 
 
 class Arrival(Frozen):

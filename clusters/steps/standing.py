@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from clusters import narrowing
 from clusters.api import KubeApi
@@ -13,13 +14,15 @@ from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.survey import list_cilium_endpoints, list_pods
 from clusters.watching import Tell
 from migration.cilium import RolloutFacts
-from migration.errors import MigrationError
+from migration.errors import MigrationError, Unreachable
 from migration.journal import Journal, Migration
 from migration.models import ClusterRef
 from migration.restart import is_on_cilium, needs_network
 from migration.standing import StandingFacts
 
 NAMESPACE = "kube-system"
+LOOK_SECONDS: Final = 30.0
+"""How long a look after a crash may take: shorter than a crashed run is left alone."""
 
 
 async def look_where_it_stands(ref: ClusterRef, migration_id: str, tell: Tell) -> StandingFacts:
@@ -37,11 +40,14 @@ async def look_after_crash(
 ) -> tuple[Journal, StandingFacts]:
     """Return a cluster's journal, and what can be seen of it and of the migration that `choose` finds there.
 
-    Raises ClusterError or InvalidRequest if the journal can't be reached.
+    Raises MigrationError if the journal can't be reached, within half a minute: whoever looks has others waiting.
     """
-    async with open_cluster(ref, tell) as opened:
-        journal = await read_journal(opened.api)
-        return journal, await _look(opened, choose(journal))
+    try:
+        async with asyncio.timeout(LOOK_SECONDS), open_cluster(ref, tell) as opened:
+            journal = await read_journal(opened.api)
+            return journal, await _look(opened, choose(journal))
+    except TimeoutError:
+        raise Unreachable(f"no answer within {LOOK_SECONDS:.0f} s") from None
 
 
 async def _look(opened: OpenedCluster, migration: Migration | None) -> StandingFacts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from typing import Final
 
 from migration.asking import taken_up
 from migration.errors import InvalidRequest
@@ -18,6 +19,9 @@ from migration.safe_points import has_begun, under_way
 from migration.schedules import Schedule, misfits
 from migration.survey import ClusterSurvey
 from migration.windows import Timetable, recurrences
+
+TOO_SHORT: Final = "window-too-short"
+"""The finding by whose code an operator lets a stretch begin that no window has room for."""
 
 
 def cluster_window(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding]:
@@ -53,7 +57,7 @@ def windows(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Findin
         needed = request.maintenance.with_margin(seconds)
         if needed > longest:
             yield _severity(survey, request)(
-                "window-too-short",
+                TOO_SHORT,
                 f"The {key}",
                 f"it takes about {_span(timedelta(seconds=seconds))}, {_span(needed)} with the margin of "
                 f"{request.maintenance.margin_percent} %, and the longest opening lasts {_span(longest)}",

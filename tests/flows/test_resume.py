@@ -12,13 +12,14 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
 from clusters.journal import read_journal
-from clusters.kinds import DAEMON_SETS, LEASES, MACHINES, PODS
+from clusters.kinds import DAEMON_SETS, MACHINES, PODS
 from clusters.steps.observing import observe_baseline
 from clusters.steps.survey import list_cilium_endpoints, list_pods
 from migration.models import CniType
 from migration.restart import pods_to_move
 from migration.verification import regressions
 from tests.flows.run_flow import run
+from tests.resuming.stack import expire_lease
 from tests.running_lab import ROOT
 
 pytestmark = [
@@ -156,14 +157,6 @@ async def run_until(line, flow, cluster, parameters):
         pytest.fail(f"{line!r} did not show: {''.join(seen[-15:])}")
     process.kill()
     await process.communicate()
-
-
-async def expire_lease(api):
-    """Have the killed run's lease be old, as it is a minute later."""
-    lease = await api.find(LEASES, "cni-migration", namespace="kube-system")
-    if lease is not None:
-        patch = {"spec": {"renewTime": "2020-01-01T00:00:00.000000Z"}}
-        await api.patch(LEASES, "cni-migration", patch, namespace="kube-system")
 
 
 async def count_births(api, born):
