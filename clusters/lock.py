@@ -16,15 +16,15 @@ from typing import Any, Final
 
 from clusters.api import KubeApi
 from clusters.kinds import LEASES
-from clusters.watching import Tell
 from migration.errors import AlreadyExists, Conflict, LockHeld, LockLost, Transient
 from migration.journal import NAME, NAMESPACE
 
 DURATION_SECONDS: Final = 60
 RENEW_SECONDS: Final = 15
-LOOK_SECONDS: Final = 5.0
+TAKE_TRIES: Final = 4
 RELEASE_TRIES: Final = 4
 CONFIRM_SECONDS: Final = 2.0
+NOBODY: Final = "nobody"
 
 
 class LockFence:
@@ -58,25 +58,16 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-async def acquire_lock(user_cluster: KubeApi, holder: str, *, deadline: timedelta, tell: Tell) -> None:
-    """Hold the cluster's lock as `holder`, waiting for another one to end. Raises LockHeld when the deadline ends."""
-    ends = time.monotonic() + deadline.total_seconds()
-    told = ""
-    while True:
-        other = await try_lock(user_cluster, holder)
-        if other is None:
-            return
-        if other != told:
-            tell(f"waiting for the lock of this cluster: {other} has it")
-            told = other
-        if time.monotonic() >= ends:
-            raise still_held(user_cluster.where, other, waited=deadline)
-        await asyncio.sleep(min(LOOK_SECONDS, max(0.1, ends - time.monotonic())))
-
-
 async def try_lock(user_cluster: KubeApi, holder: str) -> str | None:
-    """Hold the cluster's lock as `holder` unless another one does, which is returned."""
-    return await _try(user_cluster, holder, may_take=True)
+    """Hold the cluster's lock as `holder` unless another one does, which is returned.
+
+    Raises Conflict if the lease changes faster than it can be taken, though nobody keeps it.
+    """
+    for _ in range(TAKE_TRIES):
+        other = await _try(user_cluster, holder, may_take=True)
+        if other != NOBODY:
+            return other
+    raise Conflict(f"the lock of {user_cluster.where} could not be taken in {TAKE_TRIES} tries, though nobody has it")
 
 
 def still_held(where: object, other: str, *, waited: timedelta) -> LockHeld:
@@ -169,7 +160,7 @@ def _holder_of(found: Mapping[str, Any] | None) -> str:
 
 
 def _run(holder: str) -> str:
-    return f"run {holder}" if holder else "nobody"
+    return f"run {holder}" if holder else NOBODY
 
 
 def _spec(holder: str, now: datetime, *, transitions: int) -> dict[str, Any]:

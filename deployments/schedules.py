@@ -54,12 +54,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def of_file(path: Path) -> Iterator[Scheduled]:
     """Return the active schedules in a prefect.yaml."""
-    for entry in yaml.safe_load(path.read_text())["deployments"]:
+    for entry in _entries(path):
         one = entry.get("schedule")
         for schedule in [*(entry.get("schedules") or ()), *([one] if one else ())]:
             if schedule.get("active", True):
                 parameters = {**(entry.get("parameters") or {}), **(schedule.get("parameters") or {})}
                 yield Scheduled(f"{path.name}: {entry['name']}", schedule, parameters)
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        sys.exit(f"{path} can't be read: {error}")
+    entries = found.get("deployments") if isinstance(found, Mapping) else None
+    if not isinstance(entries, list) or not all(isinstance(each, Mapping) and "name" in each for each in entries):
+        sys.exit(f"{path} is no prefect.yaml: it has no list `deployments` of entries with a name")
+    return entries
 
 
 async def of_server() -> list[Scheduled]:

@@ -4,11 +4,11 @@ import pytest
 
 from clusters import lock as lock_module
 from clusters.kinds import CLUSTERS, CONFIG_MAPS, LEASES
-from clusters.lock import acquire_lock
+from clusters.lock import try_lock
 from clusters.seed import open_cluster
 from migration.errors import LockLost, Transient
 from migration.journal import NAME, NAMESPACE
-from tests.clusters.test_lock import AT_ONCE, let_expire, remove_lease
+from tests.clusters.test_lock import let_expire, remove_lease
 
 LEASE_PATH = f"/namespaces/{NAMESPACE}/leases"
 
@@ -21,7 +21,7 @@ def tell(_line):
 async def held(api, shared):
     """A cluster whose lock `run-1` has."""
     await remove_lease(api)
-    await acquire_lock(api, "run-1", deadline=AT_ONCE, tell=tell)
+    assert await try_lock(api, "run-1") is None
     yield shared.ref
     await remove_lease(api)
 
@@ -33,7 +33,7 @@ def config_map(name):
 async def taken_over(api, monkeypatch):
     monkeypatch.setattr(lock_module, "CONFIRM_SECONDS", 0.0)
     await let_expire(api)
-    await acquire_lock(api, "run-2", deadline=AT_ONCE, tell=tell)
+    assert await try_lock(api, "run-2") is None
 
 
 async def test_changes_go_through_while_the_lock_is_held(held, api):

@@ -3,22 +3,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from clusters import lock as lock_module
 from clusters.kinds import LEASES
-from clusters.lock import DURATION_SECONDS, acquire_lock, release_lock, renew_lock
-from migration.errors import LockHeld, LockLost, Unauthorized
+from clusters.lock import DURATION_SECONDS, release_lock, renew_lock, still_held, try_lock
+from migration.errors import Conflict, LockLost, Unauthorized
 from migration.journal import NAME, NAMESPACE
-from tests.clusters.looking import becomes
 
-AT_ONCE = timedelta(0)
-SOON = timedelta(seconds=10)
 PATH = f"/namespaces/{NAMESPACE}/leases"
 
 
 @pytest.fixture
-async def free(api, monkeypatch):
+async def free(api):
     """The API of a cluster without a lock."""
-    monkeypatch.setattr(lock_module, "LOOK_SECONDS", 0.05)
     await remove_lease(api)
     yield api
     await remove_lease(api)
@@ -38,36 +33,29 @@ async def let_expire(api, *, seconds=DURATION_SECONDS + 1):
     await api.patch(LEASES, NAME, {"spec": {"renewTime": moment}}, namespace=NAMESPACE)
 
 
-def acquire(api, holder, *, deadline=AT_ONCE, told=None):
-    return acquire_lock(api, holder, deadline=deadline, tell=[].append if told is None else told.append)
+async def acquire(api, holder):
+    assert await try_lock(api, holder) is None
 
 
 async def test_of_many_only_one_has_the_lock(free):
-    outcomes = await asyncio.gather(*(acquire(free, f"run-{n}") for n in range(6)), return_exceptions=True)
+    answers = await asyncio.gather(*(try_lock(free, f"run-{n}") for n in range(6)))
 
-    assert [outcome for outcome in outcomes if outcome is None] == [None]
-    assert all(isinstance(outcome, LockHeld) for outcome in outcomes if outcome is not None)
+    assert answers.count(None) == 1
+    assert {answer for answer in answers if answer} == {f"run {await holder_of(free)}"}
 
 
-async def test_a_held_lock_names_its_holder_and_what_to_do(free):
+async def test_a_held_lock_names_its_holder(free):
     await acquire(free, "run-1")
 
-    with pytest.raises(LockHeld, match=r"run run-1 has the lock of user cluster .*Nothing was changed.*expires 60 s"):
-        await acquire(free, "run-2")
+    assert await try_lock(free, "run-2") == "run run-1"
     assert await holder_of(free) == "run-1"
 
 
-async def test_whoever_waits_is_told_once_and_gets_it_when_it_is_freed(free):
-    told: list[str] = []
-    await acquire(free, "run-1")
-    waiting = asyncio.create_task(acquire(free, "run-2", deadline=SOON, told=told))
-    await becomes(lambda: told, during=waiting)
+def test_a_lock_that_stays_held_says_what_to_do():
+    told = str(still_held("lab/a", "run run-1", waited=timedelta(hours=1)))
 
-    await release_lock(free, "run-1")
-    await waiting
-
-    assert await holder_of(free) == "run-2"
-    assert told == ["waiting for the lock of this cluster: run run-1 has it"]
+    assert "run run-1 has the lock of lab/a" in told
+    assert "expires 60 s" in told
 
 
 async def test_the_holder_may_ask_again(free):
@@ -91,8 +79,7 @@ async def test_a_lock_that_is_about_to_expire_is_still_held(free):
     await acquire(free, "run-1")
     await let_expire(free, seconds=DURATION_SECONDS - 5)
 
-    with pytest.raises(LockHeld):
-        await acquire(free, "run-2")
+    assert await try_lock(free, "run-2") == "run run-1"
 
 
 async def test_renewal_prolongs_the_lock(free):
@@ -112,8 +99,7 @@ async def test_a_late_renewal_is_good_as_long_as_nobody_took_the_lock(free):
 
     await renew_lock(free, "run-1")
 
-    with pytest.raises(LockHeld):
-        await acquire(free, "run-2")
+    assert await try_lock(free, "run-2") == "run run-1"
 
 
 async def test_a_lock_that_was_taken_over_is_lost(free):
@@ -182,7 +168,7 @@ async def test_trouble_with_one_answer_costs_no_lock(free, shared, method, troub
         await release_lock(free, "run-0")
     shared.fault(trouble, method=method, path=PATH)
 
-    await acquire(free, "run-1", deadline=SOON)
+    await acquire(free, "run-1")
 
     assert await holder_of(free) == "run-1"
 
@@ -210,4 +196,18 @@ async def test_refused_credentials_end_the_waiting(free, shared):
     shared.fault("401", method="POST", path=PATH)
 
     with pytest.raises(Unauthorized):
-        await acquire(free, "run-1", deadline=SOON)
+        await try_lock(free, "run-1")
+
+
+async def test_a_lock_that_nobody_keeps_is_not_waited_for(free, shared):
+    """A run would else be put off because `nobody works on this cluster`."""
+    shared.fault("409", method="POST", path=PATH, times=2)
+
+    await acquire(free, "run-1")
+
+
+async def test_a_lock_that_can_not_be_taken_though_nobody_has_it_is_tried_again_later(free, shared):
+    shared.fault("409", method="POST", path=PATH, times=9)
+
+    with pytest.raises(Conflict, match="though nobody has it"):
+        await try_lock(free, "run-1")

@@ -78,3 +78,21 @@ def test_a_schedules_own_parameters_count_and_inactive_ones_do_not(tmp_path, cap
 
 def test_this_projects_own_schedules_fit(capsys):
     assert main(["--file", str(PREFECT_YAML)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "can't be read"),
+        ("a: [", "can't be read"),
+        ("- a", "is no prefect.yaml"),
+        ("deployments: [1]", "is no prefect.yaml"),
+    ],
+)
+def test_a_file_that_is_no_prefect_yaml_is_refused_in_one_line(tmp_path, content, said):
+    path = tmp_path / "prefect.yaml"
+    if content is not None:
+        path.write_text(content)
+
+    with pytest.raises(SystemExit, match=said):
+        main(["--file", str(path)])
