@@ -12,8 +12,9 @@ from typing import Final, NoReturn
 from prefect import runtime
 from prefect.logging import get_run_logger
 
-from clusters.lock import RENEW_SECONDS, release_lock, renew_lock, still_held, try_lock, who_holds
+from clusters.lock import RENEW_SECONDS, renew_lock, still_held, try_lock, who_holds
 from clusters.seed import open_cluster
+from clusters.steps.locking import free_lock
 from migration.errors import LockLost, MigrationError
 from migration.models import ClusterRef
 from tasks import clock
@@ -95,8 +96,7 @@ def _moment(when: datetime) -> str:
 async def _release(cluster: ClusterRef, holder: str) -> None:
     logger = get_run_logger()
     try:
-        async with open_cluster(cluster, logger.info) as opened:
-            await release_lock(opened.api, holder)
+        await free_lock(cluster, holder, logger.info)
     except MigrationError as error:
         # What ended the block, if anything did, is what people have to read.
         logger.warning("the lock could not be freed, it expires by itself: %s", error)

@@ -5,6 +5,7 @@ import pytest
 
 from clusters.kinds import LEASES
 from clusters.lock import DURATION_SECONDS, release_lock, renew_lock, still_held, try_lock
+from clusters.steps.locking import free_lock
 from migration.errors import Conflict, LockLost, Unauthorized
 from migration.journal import NAME, NAMESPACE
 
@@ -156,6 +157,17 @@ async def test_a_lock_is_freed_though_its_renewal_came_in_between(free, shared):
     shared.fault("409", method="PATCH", path=PATH, times=3)
 
     await release_lock(free, "run-1")
+
+    assert await holder_of(free) == ""
+
+
+async def test_a_lock_is_freed_though_the_seed_does_not_answer_for_a_while(free, shared, monkeypatch):
+    """The way into the cluster leads over the seed: one that failed four times left the lock held for a minute."""
+    monkeypatch.setattr("clusters.steps.locking.PAUSES_SECONDS", (0.05, 0.05, 0.05))
+    await acquire(free, "run-1")
+    shared.seed_fault("503", method="GET", times=6)
+
+    await free_lock(shared.ref, "run-1", [].append)
 
     assert await holder_of(free) == ""
 
