@@ -8,6 +8,7 @@ import contextlib
 import gc
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from lab.faults import PlatformTrouble, RequestTrouble
 from lab.hosting import BadKubeconfig
 from lab.platform.kkp import PROFILES
 from lab.remote import RemoteLab
+from lab.restapi.app import SERVER_NAME
 from lab.serving import AddressInUse
 from lab.settings import KkpRelease, LabSettings, Part, ProxyMode, UserClusterSize
 from lab.world import Lab, LabFailed
@@ -66,6 +68,7 @@ def _up(options: argparse.Namespace) -> int:
         port=options.port,
         directory=options.directory,
         kkp=options.kkp,
+        seed_name=options.seed_name,
         without=frozenset(options.without),
         seed_kubeconfig=options.seed_kubeconfig or "",
         cluster_kubeconfigs=tuple(options.cluster_kubeconfig),
@@ -134,13 +137,14 @@ async def _run(settings: LabSettings) -> None:
 
 def _welcome(lab: Lab) -> str:
     clusters = lab.state()["clusters"]
-    seed = lab.directory.seed_kubeconfig
+    seed, name = lab.directory.seed_kubeconfig, lab.settings.seed_name
     width = max(len(item["humanReadableName"]) for item in clusters)
     lines = [
         f"The lab is up, {lab.state()['speed']:g} times as fast as life. Kubeconfigs:",
         f"  {'seed':<{width}}  {seed}",
         *(f"  {item['humanReadableName']:<{width}}  {item['kubeconfig']}" for item in clusters),
         f"Connections for the flows: {lab.directory.connections}",
+        f"  {name} leads to the seed, {name}-api to KKP's REST API at {lab.rest_api()['url']}",
         "",
         "Try:",
         f"  kubectl --kubeconfig {seed} get clusters",
@@ -273,6 +277,9 @@ def _add_up(commands: Any) -> None:
         "--kkp", choices=get_args(KkpRelease), default=LabSettings.kkp, help="the release of KKP that is played"
     )
     up.add_argument("--proxy-mode", choices=get_args(ProxyMode), help=f"of each cluster; None is {_PROXY_MODES}")
+    up.add_argument(
+        "--seed-name", type=_seed_name, default=LabSettings.seed_name, help="another one for each lab of the same fleet"
+    )
     up.add_argument("--speed", type=_speed_value, default=20.0, help="platform seconds in a real second")
     up.add_argument("--port", type=_whole(0, MAX_PORT), default=0, help="0 picks a free one")
     up.add_argument(
@@ -304,7 +311,7 @@ def _add_fault(commands: Any) -> None:
     actions = fault.add_subparsers(required=True, metavar="add|list|clear", parser_class=_Parser)
     add = _add_command(actions, "add", _fault_add, "switch trouble on")
     add.add_argument("trouble", choices=(*get_args(RequestTrouble), *get_args(PlatformTrouble)))
-    add.add_argument("--server", help="request trouble: a seed's or user cluster's name")
+    add.add_argument("--server", help="request trouble: a seed's or user cluster's name, kkp for the REST API")
     add.add_argument("--method", help="request trouble: as PATCH")
     add.add_argument("--path", help="request trouble: regular expression, as /clusters/")
     add.add_argument("--retry-after-seconds", type=_whole(1, 3600), help="request trouble: for 429 and 503")
@@ -328,6 +335,12 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _seed_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", text) or text == SERVER_NAME:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a seed: lower-case letters, digits and dashes")
+    return text
 
 
 def _speed_value(text: str) -> float:

@@ -45,6 +45,9 @@ class ControlledLab(Protocol):
     def requests(self) -> dict[str, dict[str, int]]:
         """Return, by server, how many requests of each verb and resource were answered."""
 
+    def rest_api(self) -> dict[str, Any]:
+        """Return where KKP's REST API is, and the tokens of people who differ in what they may."""
+
     def outage(self, cluster: str) -> dict[str, Any]:
         """Return the outage measured in a user cluster; raises KeyError for an unknown one."""
 
@@ -82,6 +85,7 @@ def control_app(lab: ControlledLab, *, token: str) -> ASGIApp:
             Route("/state", _guarded(token, endpoints.state)),
             Route("/speed", _guarded(token, endpoints.set_speed), methods=["POST"]),
             Route("/requests", _guarded(token, endpoints.requests)),
+            Route("/kkp", _guarded(token, endpoints.rest_api)),
             Route("/outage", _guarded(token, endpoints.outage)),
             Route("/outage/reset", _guarded(token, endpoints.reset_outage), methods=["POST"]),
             Route("/history/forget", _guarded(token, endpoints.forget_history), methods=["POST"]),
@@ -143,6 +147,9 @@ class _Endpoints:
 
     async def requests(self, _request: Request) -> Response:
         return JSONResponse(self._lab.requests())
+
+    async def rest_api(self, _request: Request) -> Response:
+        return JSONResponse(self._lab.rest_api())
 
     async def outage(self, request: Request) -> Response:
         return JSONResponse(self._lab.outage(self._cluster(request) or self._only_cluster()))

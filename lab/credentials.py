@@ -13,7 +13,7 @@ import secrets
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from cryptography import x509
@@ -66,7 +66,7 @@ def new_token() -> str:
 def kubeconfig(*, name: str, url: str, certificate_authority: bytes, token: str) -> str:
     """Return a kubeconfig, as YAML, with one cluster, one user and one context, all of this name."""
     cluster = {"server": url, "certificate-authority-data": base64.b64encode(certificate_authority).decode()}
-    return yaml.safe_dump(
+    return _as_yaml(
         {
             "apiVersion": "v1",
             "kind": "Config",
@@ -74,9 +74,19 @@ def kubeconfig(*, name: str, url: str, certificate_authority: bytes, token: str)
             "users": [{"name": name, "user": {"token": token}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
             "current-context": name,
-        },
-        sort_keys=False,
+        }
     )
+
+
+def rest_connection(*, url: str, certificate_authority: bytes, token: str) -> str:
+    """Return a connection to KKP's REST API, as YAML."""
+    authority = base64.b64encode(certificate_authority).decode()
+    return _as_yaml({"url": url, "token": token, "certificateAuthorityData": authority})
+
+
+def _as_yaml(content: dict[str, Any]) -> str:
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(content, Dumper=dumper, sort_keys=False))
 
 
 def private_directory(directory: Path) -> Path:

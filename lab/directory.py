@@ -51,7 +51,7 @@ class LabDirectory:
 
     @property
     def connections(self) -> Path:
-        """Directory of connection files as the flows read them: one kubeconfig per seed, named after the connection."""
+        """Directory of connection files as the flows read them, each named after the connection: seed and REST API."""
         return self.path / "connections"
 
     @property
@@ -99,6 +99,10 @@ class LabDirectory:
         write_private(private_directory(self.connections) / f"{name}.kubeconfig", content)
         write_private(self.seed_kubeconfig, content)
 
+    def write_rest_api(self, name: str, content: str) -> None:
+        """Leave connection `name` to KKP's REST API."""
+        write_private(private_directory(self.connections) / f"{name}.kkp.yaml", content)
+
     def write_cluster(self, name: str, content: str) -> None:
         """Leave a user cluster's kubeconfig."""
         private_directory(self.path / "clusters")
@@ -128,6 +132,6 @@ class LabDirectory:
 
     def _remove_kubeconfigs(self) -> None:
         self._access_file.unlink(missing_ok=True)
-        for pattern in ("*.kubeconfig", "clusters/*.kubeconfig", "connections/*.kubeconfig"):
+        for pattern in ("*.kubeconfig", "clusters/*.kubeconfig", "connections/*.kubeconfig", "connections/*.kkp.yaml"):
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)

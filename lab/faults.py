@@ -20,6 +20,10 @@ PlatformTrouble = Literal[
     "node-never-joins",  # subject: MachineDeployment name or *; its new machines get no node
     "pod-never-ready",  # subject: namespace/name pattern
     "slow-control-plane",  # subject: cluster; the controller-manager rollout never completes while it is on
+    # Of KKP's REST API alone; subject: the seed's name. Lists lack the clusters, and asking for one finds none of it.
+    "seed-unreachable",  # a list says in its errorMessage that it is not whole
+    "seed-left-out",  # a list says nothing; only the projects' clustersNumber, asked for at another moment, does
+    "kubeconfig-disabled",  # the installation's settings allow nobody a kubeconfig
 ]
 
 
@@ -29,7 +33,7 @@ class RequestFault:
 
     trouble: RequestTrouble
     server: str = "*"
-    """Name of the API server: a seed's, a user cluster's, or * for all."""
+    """Name of the API server: a seed's, a user cluster's, `kkp` for the REST API, or * for all."""
     method: str = "*"
     path: str = ".*"
     """Regular expression searched in the path behind the server's prefix, as `/api/v1/namespaces/x/pods/y`."""

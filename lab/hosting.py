@@ -22,6 +22,7 @@ from lab.credentials import Credentials, kubeconfig, new_token
 from lab.errors import ApiError
 from lab.platform.http import HttpClient
 from lab.resources import CLUSTERS, MUTATING_WEBHOOKS, NODES
+from lab.viewers import VIEWERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lab.resources import Resource
 
 ADMIN = User("kubernetes-admin", ("system:masters",))
+VIEWER = User("viewer", (VIEWERS,))
 NOT_FOUND = 404
 WEBHOOKS = "kkp"
 """Name of the configuration by which an API server asks the platform's webhooks."""
@@ -55,6 +57,8 @@ class ClusterApi:
     client: Client
     kubeconfig: str = field(repr=False)
     """An administrator's, as YAML."""
+    viewer_kubeconfig: str = field(default="", repr=False)
+    """That of somebody who may only look, if the server is the lab's own."""
     server: ApiServer | None = None
     """The lab's own, if it is."""
     configurations: tuple[tuple[Resource, Object], ...] = ()
@@ -86,15 +90,17 @@ class OwnServers:
 
     async def open(self, name: str, *, path: str, webhooks: Iterable[Webhook]) -> ClusterApi:
         """Return the API of a new server."""
-        token = new_token()
-        server = ApiServer(name, tokens={token: ADMIN}, faults=self._faults, version=self._version)
+        token, viewer = new_token(), new_token()
+        server = ApiServer(name, tokens={token: ADMIN, viewer: VIEWER}, faults=self._faults, version=self._version)
         for webhook in webhooks:
             server.register_admission(webhook.resource, webhook.hook)
         self.servers[path] = server
         url = f"{self._origin}{path}"
         authority = self._credentials.certificate_authority
-        content = kubeconfig(name=name, url=url, certificate_authority=authority, token=token)
-        return ClusterApi(name, url, server.client, content, server)
+        content, of_viewer = (
+            kubeconfig(name=name, url=url, certificate_authority=authority, token=item) for item in (token, viewer)
+        )
+        return ClusterApi(name, url, server.client, content, of_viewer, server)
 
     async def close(self) -> None:
         """Nothing to free: the servers are memory."""

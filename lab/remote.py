@@ -35,6 +35,10 @@ class RemoteLab:
         """Return, by server, how many requests of each verb and resource were answered."""
         return self._call("GET", "/lab/requests")
 
+    def rest_api(self) -> dict[str, Any]:
+        """Return the URL of KKP's REST API, and tokens: an owner's, a viewer's, a service account's, and others."""
+        return self._call("GET", "/lab/kkp")
+
     def outage(self, cluster: str | None = None) -> dict[str, Any]:
         """Return the outage measured in a user cluster, which may be left out where there is only one."""
         return self._call("GET", "/lab/outage", cluster=cluster)

@@ -117,6 +117,7 @@ def _custom(
 
 # Custom resources that the platform's controllers speak; the API server learns them from their definitions.
 CLUSTERS = _custom("kubermatic.k8c.io", "v1", "clusters", "Cluster", namespaced=False, sub=_STATUS)
+PROJECTS = _custom("kubermatic.k8c.io", "v1", "projects", "Project", namespaced=False, sub=_STATUS)
 ADDONS = _custom("kubermatic.k8c.io", "v1", "addons", "Addon", sub=_STATUS)
 APPLICATION_DEFINITIONS = _custom(
     "apps.kubermatic.k8c.io", "v1", "applicationdefinitions", "ApplicationDefinition", namespaced=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+DEFAULT_SEED_NAME = "lab"
 Part = Literal["kkp", "workloads", "nodes", "machines", "network"]
 """A part of the platform that can be left out, as when something else plays it."""
 KkpRelease = Literal["2.20", "2.31"]
@@ -82,6 +83,8 @@ class LabSettings:
     delays: Delays = Delays()
     host: str = "127.0.0.1"
     port: int = 0
+    seed_name: str = DEFAULT_SEED_NAME
+    """Another one for each lab that stands for a seed of the same fleet."""
     directory: str = ".lab"
     """Where kubeconfigs, the CA and connection files are written."""
     kkp: KkpRelease = "2.31"

@@ -34,8 +34,21 @@ SYSTEM_WORKLOADS: tuple[tuple[Resource, str], ...] = (
 
 def waiting_for(cluster: str, *, seed: Mirror, user: Mirror) -> list[str]:
     """Return what is not as it is to be, first things first; empty once the cluster is settled."""
+    return list(_parts(cluster, seed=seed, user=user)) or list(_pods(user))
+
+
+def is_settled(cluster: str, *, seed: Mirror, user: Mirror) -> bool:
+    """Tell whether nothing is waited for: no dearer than the first thing that is."""
+    first = next(_parts(cluster, seed=seed, user=user), "") or next(_pods(user), "")
+    return not first
+
+
+def _parts(cluster: str, *, seed: Mirror, user: Mirror) -> Iterator[str]:
     found = seed.get(CLUSTERS, cluster)
-    return [*_health(found), *_nodes(user), *_cni(found, user), *_workloads(user)] or list(_pods(user))
+    yield from _health(found)
+    yield from _nodes(user)
+    yield from _cni(found, user)
+    yield from _workloads(user)
 
 
 def _cni(cluster: Object | None, user: Mirror) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import ApiError
 from lab.hosting import install
+from lab.landscape import Datacenter, site_of
 from lab.network import ClusterNetwork
 from lab.objects import name_of, namespace_of
 from lab.platform.kkp import (
@@ -24,9 +25,13 @@ from lab.platform.nodes.node_status import MAX_PODS_ANNOTATION
 from lab.platform.runtime import Controller, Mirror, Site, ignoring
 from lab.platform.workloads import workload_controllers
 from lab.resources import CLUSTERS, JOBS, MACHINE_DEPLOYMENTS, SECRETS, Resource
+from lab.settings import DEFAULT_SEED_NAME
+from lab.viewers import viewer_objects
 from lab.workload import calico_policies, job, workload_objects
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lab.clock import Clock
     from lab.faults import Faults
     from lab.hosting import ClusterApi
@@ -35,16 +40,16 @@ if TYPE_CHECKING:
     from lab.settings import LabSettings, UserClusterSize
 
 LATE_SECONDS = 10.0
-PROJECT = "m5zd8kx2wq"
 
 _NAME_LENGTH = 10
 _FIRST_LETTERS = "bcdfghjklmnpqrstvwxz"
 _LETTERS = _FIRST_LETTERS + "2456789"
 
 
-def cluster_name(index: int) -> str:
-    """Return the name of the lab's n-th user cluster: always the same, and formed like KKP's."""
-    chosen = random.Random(f"user cluster {index}")  # noqa: S311 - a name, no secret
+def cluster_name(index: int, seed: str = DEFAULT_SEED_NAME) -> str:
+    """Return the name of a seed's n-th user cluster: always the same, another on each seed, and formed like KKP's."""
+    of_which = "" if seed == DEFAULT_SEED_NAME else f" of {seed}"
+    chosen = random.Random(f"user cluster {index}{of_which}")  # noqa: S311 - a name, no secret
     return chosen.choice(_FIRST_LETTERS) + "".join(chosen.choices(_LETTERS, k=_NAME_LENGTH - 1))
 
 
@@ -64,7 +69,8 @@ class UserCluster:
 
     def __init__(self, index: int, api: ClusterApi, surroundings: Surroundings) -> None:
         self.name = api.name
-        self.human_readable_name = f"lab-{index}"
+        self.human_readable_name = f"{surroundings.settings.seed_name}-{index}"
+        self._place = site_of(index)
         self.api = api
         self._around = surroundings
         self.site = Site(self.name, api.client, Mirror(api.client))
@@ -78,9 +84,13 @@ class UserCluster:
         size = self._around.settings.size
         await create_all(self.site.client, user_cluster_definitions(self._around.profile))
         await install(self.site.client, self.api.configurations)
-        await create_all(self._around.seed.client, self._seed_objects(self.api.kubeconfig))
+        await create_all(self._around.seed.client, self._seed_objects())
+        if self.api.viewer_kubeconfig:
+            await create_all(self.site.client, viewer_objects())
         kubelet = self._around.profile.first_cluster.kubernetes
-        await create_all(self.site.client, machine_deployments(size, kubelet=kubelet))
+        await create_all(
+            self.site.client, machine_deployments(size, kubelet=kubelet, datacenter=self._place.datacenter)
+        )
         await create_all(
             self.site.client, workload_objects(pods=size.pods, nodes=size.nodes, grace_seconds=size.grace_seconds)
         )
@@ -132,29 +142,38 @@ class UserCluster:
         cluster = self._around.seed.mirror.get(CLUSTERS, self.name)
         return cluster is not None and allocates_pod_cidrs(cluster)
 
-    def _seed_objects(self, kubeconfig: str) -> list[tuple[Resource, Object]]:
+    def _seed_objects(self) -> list[tuple[Resource, Object]]:
         first = self._around.profile.first_cluster
         objects = cluster_objects(
             self.name,
             human_readable_name=self.human_readable_name,
-            project=PROJECT,
+            project=self._place.project.id,
+            datacenter=self._place.datacenter.name,
+            provider=self._place.datacenter.provider,
             cni_type="canal",
             cni_version=first.cni_version,
             proxy_mode=self._around.settings.size.proxy_mode or first.proxy_mode,
             version=first.kubernetes,
             url=self.api.url,
-            labels={"team": "shop", "environment": "lab"},
+            labels=self._place.labels,
             profile=self._around.profile,
         )
-        # KKP pkg/resources/kubeconfig.go: the external kubeconfig, by bearer token.
-        secret = {
+        return [*objects, *((SECRETS, self._secret(name, content)) for name, content in self._kubeconfigs())]
+
+    def _kubeconfigs(self) -> Iterator[tuple[str, str]]:
+        """Yield the external kubeconfigs, by bearer token, as KKP names them (K pkg/resources/resources.go)."""
+        yield "admin-kubeconfig", self.api.kubeconfig
+        if self.api.viewer_kubeconfig:
+            yield "viewer-kubeconfig", self.api.viewer_kubeconfig
+
+    def _secret(self, name: str, kubeconfig: str) -> Object:
+        return {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "admin-kubeconfig", "namespace": f"cluster-{self.name}"},
+            "metadata": {"name": name, "namespace": f"cluster-{self.name}"},
             "type": "Opaque",
             "stringData": {"kubeconfig": kubeconfig},
         }
-        return [*objects, (SECRETS, secret)]
 
 
 async def create_all(client: Client, objects: list[tuple[Resource, Object]]) -> None:
@@ -178,27 +197,35 @@ async def _create_patiently(client: Client, resource: Resource, body: Object) ->
             await asyncio.sleep(0.1)
 
 
-def machine_deployments(size: UserClusterSize, *, kubelet: str) -> list[tuple[Resource, Object]]:
+def machine_deployments(
+    size: UserClusterSize, *, kubelet: str, datacenter: Datacenter
+) -> list[tuple[Resource, Object]]:
     """Return MachineDeployments that share the nodes as evenly as can be."""
     count = size.machine_deployments
     shares = [size.nodes // count + (index < size.nodes % count) for index in range(count)]
     return [
-        (
-            MACHINE_DEPLOYMENTS,
-            _machine_deployment(f"workers-{index + 1}", share, max_pods=size.max_pods_per_node, kubelet=kubelet),
-        )
-        for index, share in enumerate(shares)
+        (MACHINE_DEPLOYMENTS, _machine_deployment(f"workers-{number}", share, _machine(size, kubelet, datacenter)))
+        for number, share in enumerate(shares, start=1)
     ]
 
 
-def _machine_deployment(name: str, replicas: int, *, max_pods: int, kubelet: str) -> Object:
-    # machine-controller sdk/apis/cluster/v1alpha1 and its examples/openstack-machinedeployment.yaml.
+def _machine(size: UserClusterSize, kubelet: str, datacenter: Datacenter) -> Object:
+    # machine-controller sdk/apis/cluster/v1alpha1 and its examples/*-machinedeployment.yaml.
     provider = {
-        "cloudProvider": "openstack",
-        "cloudProviderSpec": {"flavor": "m1.medium", "image": "Ubuntu 24.04", "instanceReadyCheckPeriod": "5s"},
+        "cloudProvider": datacenter.provider,
+        "cloudProviderSpec": dict(datacenter.machines),
         "operatingSystem": "ubuntu",
         "operatingSystemSpec": {"distUpgradeOnBoot": False},
     }
+    annotations = {MAX_PODS_ANNOTATION: str(size.max_pods_per_node)}
+    return {
+        "metadata": {"labels": {"workload": "user"}, "annotations": annotations},
+        "providerSpec": {"value": provider},
+        "versions": {"kubelet": kubelet},
+    }
+
+
+def _machine_deployment(name: str, replicas: int, machine: Object) -> Object:
     return {
         "apiVersion": "cluster.k8s.io/v1alpha1",
         "kind": "MachineDeployment",
@@ -208,13 +235,6 @@ def _machine_deployment(name: str, replicas: int, *, max_pods: int, kubelet: str
             "minReadySeconds": 0,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": {"machine": name}},
-            "template": {
-                "metadata": {"labels": {"machine": name}},
-                "spec": {
-                    "metadata": {"labels": {"workload": "user"}, "annotations": {MAX_PODS_ANNOTATION: str(max_pods)}},
-                    "providerSpec": {"value": provider},
-                    "versions": {"kubelet": kubelet},
-                },
-            },
+            "template": {"metadata": {"labels": {"machine": name}}, "spec": machine},
         },
     }

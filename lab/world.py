@@ -7,7 +7,6 @@ silently lost a controller would teach wrong things.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 from contextlib import AsyncExitStack
@@ -16,20 +15,24 @@ from typing import TYPE_CHECKING, Any, Self
 from lab.apiserver.app import build_app
 from lab.clock import Clock
 from lab.control import control_app
-from lab.credentials import Credentials, issue, new_token
+from lab.credentials import Credentials, issue, new_token, rest_connection
 from lab.directory import LabDirectory
 from lab.faults import Faults
 from lab.hosting import ClusterApi, Hosting, OtherServers, OwnServers, install
+from lab.landscape import project_objects
+from lab.lifetime import LabFailed, alive
 from lab.objects import name_of
 from lab.platform.kkp import PROFILES, seed_objects, seed_resources, seed_webhooks, user_cluster_webhooks
 from lab.platform.runtime import Mirror, Site, run_together
 from lab.resources import APPLICATION_DEFINITIONS, NODES
+from lab.restapi import Installation, People, RestApi
+from lab.restapi.app import SERVER_NAME
 from lab.serving import HttpsServer
-from lab.settled import FOLLOWED, has_begun, nodes_and_pods, waiting_for
+from lab.settled import FOLLOWED, has_begun, is_settled, nodes_and_pods, waiting_for
 from lab.user_cluster import Surroundings, UserCluster, cluster_name, create_all
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
     from starlette.types import ASGIApp
@@ -37,20 +40,20 @@ if TYPE_CHECKING:
     from lab.objects import Object
     from lab.settings import LabSettings
 
+__all__ = ["Lab", "LabFailed"]
+
 log = logging.getLogger(__name__)
 
-SEED = "lab"
 BRING_UP_SPEED = 1000.0
 """What is there when a lab starts has been there for long: it is brought up as quickly as this."""
 BRING_UP_SECONDS = 60.0
 BRING_UP_SECONDS_ATTACHED = 180.0
 """Over a wire, with controllers that have delays of their own."""
 BRING_UP_SECONDS_PER_POD = 0.02
+BRING_UP_SECONDS_PER_CLUSTER = 3.0
+"""Ten times as long as it takes on a machine that has nothing else to do."""
 LOOK_AGAIN_SECONDS = 0.2
-
-
-class LabFailed(Exception):
-    """A part of the lab ended by an error, or a user cluster did not settle."""
+REST_PATH = "/kkp"
 
 
 class Lab:
@@ -65,6 +68,7 @@ class Lab:
         self.url = ""
         self._clock = Clock(max(BRING_UP_SPEED, settings.speed))
         self._speed = settings.speed
+        self._people = People()
         self._ready = asyncio.Event()
         self._stack = AsyncExitStack()
 
@@ -76,7 +80,7 @@ class Lab:
             server = HttpsServer(host=self.settings.host, port=self.settings.port)
             stack.callback(server.close)
             await self._build(server.url, issue(self.directory.path, host=self.settings.host), stack)
-            await stack.enter_async_context(_alive(self._live(server)))
+            await stack.enter_async_context(alive(self._live(server)))
             self._stack = stack.pop_all()
         return self
 
@@ -117,10 +121,16 @@ class Lab:
 
     def requests(self) -> dict[str, dict[str, int]]:
         """Return, by server, how many requests of each verb and resource were answered."""
+        counted = {server.name: server.requests for server in self._hosting.servers.values()}
+        counted[SERVER_NAME] = self._rest_api.requests
         return {
-            server.name: {f"{verb} {resource}": count for (verb, resource), count in sorted(server.requests.items())}
-            for server in self._hosting.servers.values()
+            name: {f"{verb} {resource}": count for (verb, resource), count in sorted(requests.items())}
+            for name, requests in counted.items()
         }
+
+    def rest_api(self) -> dict[str, Any]:
+        """Return where KKP's REST API is, and the tokens of people who differ in what they may."""
+        return {"url": f"{self.url}{REST_PATH}", "tokens": dict(self._people.tokens)}
 
     def forget_history(self) -> None:
         """Make every resourceVersion and continue token that clients hold too old, in all API servers."""
@@ -169,15 +179,35 @@ class Lab:
         unsettled = waiting_for(cluster.name, seed=self._seed.mirror, user=cluster.site.mirror)
         return unsettled or [f"workload {name} to be served" for name in cluster.network.outage().not_served_now]
 
+    def _is_settled(self, cluster: UserCluster) -> bool:
+        if not self.settings.is_whole:
+            return True
+        seed, user = self._seed.mirror, cluster.site.mirror
+        return is_settled(cluster.name, seed=seed, user=user) and not cluster.network.outage().not_served_now
+
     async def _build(self, origin: str, credentials: Credentials, stack: AsyncExitStack) -> None:
         self.url, self._credentials, self._token = origin, credentials, new_token()
         self._hosting = self._hosting_at(origin, credentials)
         stack.push_async_callback(self._hosting.close)
-        self._seed_api = await self._hosting.open(SEED, path=f"/seeds/{SEED}", webhooks=seed_webhooks(self._profile))
-        self._seed = Site(SEED, self._seed_api.client, Mirror(self._seed_api.client))
+        seed = self.settings.seed_name
+        self._seed_api = await self._hosting.open(seed, path=f"/seeds/{seed}", webhooks=seed_webhooks(self._profile))
+        self._seed = Site(seed, self._seed_api.client, Mirror(self._seed_api.client))
         around = Surroundings(self.settings, self._profile, self._seed, self._clock, self.faults)
         for index in range(1, self.settings.clusters + 1):
-            self.user_clusters.append(UserCluster(index, await self._open_user_cluster(cluster_name(index)), around))
+            api = await self._open_user_cluster(cluster_name(index, seed))
+            self.user_clusters.append(UserCluster(index, api, around))
+        self._rest_api = RestApi(self._installation())
+
+    def _installation(self) -> Installation:
+        clients = {item.name: item.site.client for item in self.user_clusters}
+        return Installation(
+            seed_name=self.settings.seed_name,
+            seed=self._seed.client,
+            user_cluster=clients.__getitem__,
+            profile=self._profile,
+            faults=self.faults,
+            people=self._people,
+        )
 
     def _hosting_at(self, origin: str, credentials: Credentials) -> Hosting:
         settings = self.settings
@@ -206,19 +236,28 @@ class Lab:
                 await site.mirror.close()
 
     def _app(self) -> ASGIApp:
-        mounted = {"/lab": control_app(self, token=self._token), **self._hosting.webhooks}
-        return build_app(self._hosting.servers, mounted=mounted)
+        own: dict[str, ASGIApp] = {"/lab": control_app(self, token=self._token), REST_PATH: self._rest_api}
+        return build_app(self._hosting.servers, mounted={**own, **self._hosting.webhooks})
 
     async def _bring_up(self, parts: asyncio.TaskGroup) -> None:
         await create_all(self._seed.client, seed_objects(self._profile))
         await install(self._seed.client, self._seed_api.configurations)
-        self.directory.write_seed(SEED, self._seed_api.kubeconfig)
+        await create_all(self._seed.client, project_objects())
+        self._write_connections()
         self.directory.write_access(origin=self.url, token=self._token)
         async with asyncio.timeout(self._bring_up_seconds()):
             await self._in_every_cluster(lambda cluster: self._bring_up_cluster(cluster, parts))
             self._clock.speed = self._speed
             await self._in_every_cluster(self._begin)
         self._ready.set()
+
+    def _write_connections(self) -> None:
+        name, authority = self.settings.seed_name, self._credentials.certificate_authority
+        self.directory.write_seed(name, self._seed_api.kubeconfig)
+        found = self.rest_api()
+        token = found["tokens"]["owner"]
+        content = rest_connection(url=found["url"], certificate_authority=authority, token=token)
+        self.directory.write_rest_api(f"{name}-api", content)
 
     async def _in_every_cluster(self, act: Callable[[UserCluster], Coroutine[Any, Any, None]]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -227,7 +266,8 @@ class Lab:
 
     def _bring_up_seconds(self) -> float:
         least = BRING_UP_SECONDS_ATTACHED if self.settings.is_attached else BRING_UP_SECONDS
-        return least + BRING_UP_SECONDS_PER_POD * self.settings.size.pods * self.settings.clusters
+        each = BRING_UP_SECONDS_PER_CLUSTER + BRING_UP_SECONDS_PER_POD * self.settings.size.pods
+        return least + each * self.settings.clusters
 
     async def _bring_up_cluster(self, cluster: UserCluster, parts: asyncio.TaskGroup) -> None:
         await cluster.create()
@@ -251,41 +291,8 @@ class Lab:
 
     async def _settle(self, cluster: UserCluster) -> None:
         try:
-            while self._waiting_for(cluster):  # noqa: ASYNC110 - many objects of two API servers decide it
+            while not self._is_settled(cluster):  # noqa: ASYNC110 - many objects of two API servers decide it
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
         except asyncio.CancelledError:
             log.warning("%s was still waiting for %s", cluster.human_readable_name, self._waiting_for(cluster)[:5])
             raise
-
-
-@contextlib.asynccontextmanager
-async def _alive(life: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `life` beside the block, which is cancelled when it ends by itself; raises LabFailed then."""
-    block = asyncio.current_task()
-    living = asyncio.create_task(life, name="lab")
-    if block is not None:
-        living.add_done_callback(lambda task: None if task.cancelled() else block.cancel())
-    try:
-        yield
-    except BaseException as error:
-        if not living.done():
-            raise
-        if isinstance(error, asyncio.CancelledError) and block is not None:
-            block.uncancel()
-        raise LabFailed(_reason(living)) from error
-    else:
-        if living.done():
-            raise LabFailed(_reason(living))
-    finally:
-        living.cancel()
-        await asyncio.gather(living, return_exceptions=True)
-
-
-def _reason(living: asyncio.Task[None]) -> str:
-    """Return, in one line, the first error inside nested groups, naming its kind."""
-    error = living.exception()
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, TimeoutError):
-        return "it did not settle in time"
-    return f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ from lab.faults import RequestFault
 HOLD_SECONDS = 600.0
 """Real seconds after which a held request is cut, should the client wait that long."""
 
-_MESSAGES = {
+MESSAGES = {
     "500": "Internal error occurred: etcdserver: request timed out",
     "503": "the server is currently unable to handle the request",
     "429": "Too many requests, please try again later.",
@@ -25,9 +25,9 @@ _MESSAGES = {
 
 async def carry_out(fault: RequestFault, exchange: Exchange) -> None:
     """Answer, hold or cut a request as its fault says. `timeout-after` is to be acted upon before."""
-    if fault.trouble in _MESSAGES:
+    if fault.trouble in MESSAGES:
         code = int(fault.trouble)
-        error = ApiError(code, _MESSAGES[fault.trouble], retry_after_seconds=fault.retry_after_seconds)
+        error = ApiError(code, MESSAGES[fault.trouble], retry_after_seconds=fault.retry_after_seconds)
         await exchange.body()
         await exchange.answer(Answer.refusal(error))
     elif fault.trouble == "reset":

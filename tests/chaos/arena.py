@@ -22,6 +22,7 @@ from prefect.settings import (
 from prefect.testing.utilities import prefect_test_harness
 
 from clusters.api import KubeApi, open_api
+from clusters.kubernetes_seed import KubernetesSeed
 from clusters.seed import Seed
 from tests.chaos.scenarios import CANAL, Place
 from tests.chaos.strikes import Orders, to_json
@@ -51,7 +52,7 @@ class Ground:
         found = next(item["kubeconfig"] for item in self.lab.clusters() if item["name"] == self.name)
         seed, cluster = _kubeconfig(self.lab.seed_kubeconfig), _kubeconfig(Path(found))
         async with open_api(seed, where="seed lab") as above, open_api(cluster, where=f"cluster {self.name}") as api:
-            yield Seed(above, "lab"), api
+            yield KubernetesSeed(above, "lab"), api
 
     async def prepare(self) -> None:
         """Leave it with what a cluster of the lab doesn't have by itself."""

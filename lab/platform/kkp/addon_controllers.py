@@ -20,7 +20,7 @@ from lab.objects import (
     owner_reference,
 )
 from lab.platform.kkp.addons import ADDON_LABEL, addon_objects
-from lab.platform.kkp.applying import LAST_APPLIED, delete_all, kubectl_apply
+from lab.platform.kkp.applying import LAST_APPLIED, KubectlApply, delete_all
 from lab.platform.kkp.context import CONFLICT, NOT_FOUND, Context, KkpController, ReconcilingError, is_healthy
 from lab.platform.kkp.versions import is_app_managed, minor_of
 from lab.platform.runtime import Change, Controller, ignoring
@@ -112,6 +112,8 @@ class AddonController(KkpController):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._rendered_for = ""
+        self._rendered: dict[str, tuple[str, list[Object]]] = {}
+        self._kubectl_apply = KubectlApply(context.user.client)
 
     def wire(self) -> None:
         """Look when an Addon's generation changes, and at all when what they are rendered from does."""
@@ -170,12 +172,18 @@ class AddonController(KkpController):
             addon = await self.client.update(ADDONS, changed)
         objects = self._objects(addon, cluster)
         if objects:  # An empty manifest is not applied at all, so nothing is pruned either.
-            await kubectl_apply(self.context.user.client, objects)
+            await self._kubectl_apply(objects)
             await self._prune(addon["spec"]["name"], objects)
         await self._report(addon)
 
     def _objects(self, addon: Object, cluster: Object) -> list[Object]:
-        return addon_objects(addon["spec"]["name"], cluster, profile=self.context.profile)
+        """Return an addon's objects, rendered anew only for other data; nobody changes them."""
+        name, data = addon["spec"]["name"], _template_data(cluster)
+        rendered_for, objects = self._rendered.get(name, ("", []))
+        if rendered_for != data:
+            objects = addon_objects(name, cluster, profile=self.context.profile)
+            self._rendered[name] = data, objects
+        return objects
 
     def _check_kubectl(self, cluster: Object) -> None:
         version = ((cluster.get("status") or {}).get("versions") or {}).get("controlPlane", "")

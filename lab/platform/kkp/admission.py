@@ -51,13 +51,21 @@ def _admit(request: AdmissionRequest, profile: Profile) -> None:
     new = request.new
     if new is None or request.subresource or request.operation == "DELETE" or not _is_shaped(new):
         return
-    old = request.old if request.operation == "UPDATE" else None
+    refusal = defaulted_and_refused(new, request.old if request.operation == "UPDATE" else None, profile)
+    if refusal:
+        raise denied(CLUSTER_WEBHOOK, refusal)
+
+
+def defaulted_and_refused(new: Object, old: Object | None, profile: Profile) -> str:
+    """Leave KKP's defaults in a Cluster and return why it is refused, empty if it is not.
+
+    The REST API calls the same functions as the webhooks do, before it writes anything.
+    """
     if not is_being_deleted(new):
         _set_defaults(new["spec"], profile, created=old is None)
     violations = _label_violations(new, old) + _spec_violations(new, profile)
     violations += _name_violations(new) if old is None else _update_violations(new, old, profile)
-    if violations:
-        raise denied(CLUSTER_WEBHOOK, aggregate(violations))
+    return aggregate(violations) if violations else ""
 
 
 def _is_shaped(cluster: Object) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
+
+import orjson
 
 from lab.errors import ApiError
 from lab.objects import Object, draft, name_of, namespace_of
@@ -39,14 +40,30 @@ async def bring_about(client: Client, desired: Object, *, previous: Object | Non
     return True
 
 
-async def kubectl_apply(client: Client, objects: Iterable[Object]) -> None:
-    """Apply objects one by one as kubectl does, their configuration kept in an annotation."""
-    for plain in objects:
-        text = json.dumps(plain, sort_keys=True, separators=(",", ":")) + "\n"
+class KubectlApply:
+    """Applies objects one by one as kubectl does, their configuration kept in an annotation.
+
+    It remembers in which version an object was as it is to be: a routine look at a hundred clusters costs little.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._as_wanted: dict[tuple[str, str, str], tuple[str, str]] = {}
+
+    async def __call__(self, objects: Iterable[Object]) -> None:
+        """Leave these objects as they are to be."""
+        for plain in objects:
+            await self._apply(plain, orjson.dumps(plain, option=orjson.OPT_SORT_KEYS).decode() + "\n")
+
+    async def _apply(self, plain: Object, text: str) -> None:
+        key = plain["kind"], namespace_of(plain), name_of(plain)
+        live = await find(self._client, plain)
+        if live is not None and self._as_wanted.get(key) == (live["metadata"]["resourceVersion"], text):
+            return
         desired = overlaid(plain, {"metadata": {"annotations": {LAST_APPLIED: text}}})
-        live = await find(client, desired)
         held = ((live or {}).get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
-        await bring_about(client, desired, previous=json.loads(held) if held else None)
+        if not await bring_about(self._client, desired, previous=orjson.loads(held) if held else None) and live:
+            self._as_wanted[key] = live["metadata"]["resourceVersion"], text
 
 
 async def delete_all(client: Client, objects: Iterable[Object]) -> None:

@@ -33,6 +33,7 @@ from lab.resources import (
 )
 
 DATACENTER = "lab-dc1"
+PROVIDER = "openstack"
 _CHART_REPOSITORY = "oci://quay.io/kubermatic-mirror/helm-charts"
 _HTTPS_PORT = 443
 _RECONCILED = (
@@ -91,6 +92,7 @@ def _offered(version: str) -> Object:
 def cluster_objects(  # noqa: PLR0913 - what a lab chooses about a cluster, all by keyword
     name: str, *, human_readable_name: str, project: str, cni_type: str, cni_version: str, proxy_mode: str,
     version: str, url: str, labels: Mapping[str, str], profile: Profile = TODAY,
+    datacenter: str = DATACENTER, provider: str = PROVIDER,
 ) -> list[tuple[Resource, Object]]:  # fmt: skip
     """Return a Cluster that runs already, its seed namespace, and its control plane in there.
 
@@ -101,7 +103,8 @@ def cluster_objects(  # noqa: PLR0913 - what a lab chooses about a cluster, all 
         "kind": CLUSTERS.kind,
         "metadata": {"name": name, "labels": {**labels, PROJECT_ID: project}},
         "spec": {
-            **_cluster_spec(name, proxy_mode),
+            **_cluster_spec(proxy_mode),
+            "cloud": _cloud(name, datacenter, provider),
             "humanReadableName": human_readable_name,
             "version": version,
             "cniPlugin": {"type": cni_type, "version": cni_version},
@@ -112,11 +115,14 @@ def cluster_objects(  # noqa: PLR0913 - what a lab chooses about a cluster, all 
     return [(CLUSTERS, cluster), (NAMESPACES, namespace), *_control_plane(cluster)]
 
 
-def _cluster_spec(name: str, proxy_mode: str) -> dict[str, Any]:
-    credentials = {"name": f"credential-openstack-{name}", "namespace": "kubermatic"}
+def _cloud(name: str, datacenter: str, provider: str) -> dict[str, Any]:
+    credentials = {"name": f"credential-{provider}-{name}", "namespace": "kubermatic"}
+    return {"dc": datacenter, "providerName": provider, provider: {"credentialsReference": credentials}}
+
+
+def _cluster_spec(proxy_mode: str) -> dict[str, Any]:
     return {
         "containerRuntime": "containerd",
-        "cloud": {"dc": DATACENTER, "providerName": "openstack", "openstack": {"credentialsReference": credentials}},
         "clusterNetwork": {
             "ipFamily": "IPv4",
             "pods": {"cidrBlocks": ["172.25.0.0/16"]},
