@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final
 
 import aiohttp
@@ -20,7 +20,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from clusters.connections import environment_proxy
 from clusters.kinds import Kind
+from clusters.recording import Answered, Asked, Recorder
 from clusters.wire import translate_response, translate_transport
+from migration.changes import Verb
 from migration.errors import Conflict, Expired, InvalidRequest, NotFound, Transient
 
 Json = Any
@@ -44,19 +46,28 @@ _backoff = wait_random_exponential(multiplier=0.25, max=4)
 class KubeApi:
     """One API server. `where` names it in messages, as `seed lab` or `user cluster abc`."""
 
-    def __init__(self, client: ApiClient, *, where: str, fence: Fence | None = None) -> None:
+    def __init__(
+        self, client: ApiClient, *, where: str, fence: Fence | None = None, recorder: Recorder | None = None
+    ) -> None:
         self._client = client
         self._fence = fence
+        self._recorder = recorder
         self.where = where
         self.url = str(client.configuration.host)
 
     def fenced(self, fence: Fence) -> KubeApi:
         """Return the same API server, on which nothing is changed without asking the fence just before."""
-        return KubeApi(self._client, where=self.where, fence=fence)
+        return KubeApi(self._client, where=self.where, fence=fence, recorder=self._recorder)
+
+    def recorded(self, recorder: Recorder) -> KubeApi:
+        """Return the same API server, of which the recorder is told what is read and changed."""
+        return KubeApi(self._client, where=self.where, fence=self._fence, recorder=recorder)
 
     async def get(self, kind: Kind, name: str, *, namespace: str = "") -> Json:
         """Return one object. Raises NotFound."""
-        return await self._read(kind.path(namespace=namespace, name=name), {})
+        found = await self._read(kind.path(namespace=namespace, name=name), {})
+        self._saw(kind, found)
+        return found
 
     async def find(self, kind: Kind, name: str, *, namespace: str = "") -> Json | None:
         """Return one object, or None if it (or its kind) doesn't exist."""
@@ -78,6 +89,7 @@ class KubeApi:
         while True:
             page = await self._read(kind.path(namespace=namespace), query)
             metadata = page.get("metadata") or {}
+            self._saw(kind, *(page.get("items") or ()))
             yield page.get("items") or [], str(metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
                 return
@@ -108,17 +120,24 @@ class KubeApi:
 
     async def create(self, kind: Kind, body: Mapping[str, Any], *, namespace: str = "") -> Json:
         """Create an object, once. Raises AlreadyExists; after Unreachable the caller must look whether it is there."""
-        return await self._request("POST", kind.path(namespace=namespace), body=body)
+        name = str((body.get("metadata") or {}).get("name", ""))
+        async with self._changing("create", kind, name, namespace) as answered:
+            answered.after = found = await self._request("POST", kind.path(namespace=namespace), body=body)
+        return found
 
     async def replace(self, kind: Kind, body: Mapping[str, Any], *, namespace: str = "") -> Json:
         """Replace an object, once. Raises Conflict unless its resourceVersion is the body's."""
-        path = kind.path(namespace=namespace, name=body["metadata"]["name"])
-        return await self._request("PUT", path, body=body)
+        name = body["metadata"]["name"]
+        async with self._changing("replace", kind, name, namespace) as answered:
+            answered.after = found = await self._request("PUT", kind.path(namespace=namespace, name=name), body=body)
+        return found
 
     async def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, namespace: str = "") -> Json:
         """Apply a merge patch. Raises Conflict if the patch names a resourceVersion that is no longer current."""
         path = kind.path(namespace=namespace, name=name)
-        return await self._retrying("PATCH", path, body=patch, content_type=MERGE_PATCH)
+        async with self._changing("patch", kind, name, namespace, patch=patch) as answered:
+            answered.after = found = await self._retrying("PATCH", path, body=patch, content_type=MERGE_PATCH)
+        return found
 
     async def delete(
         self, kind: Kind, name: str, *, namespace: str = "", uid: str, grace_seconds: int | None = None
@@ -132,18 +151,21 @@ class KubeApi:
         }
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
-        try:
-            path = kind.path(namespace=namespace, name=name)
-            await self._retrying("DELETE", path, may_repeat=_may_repeat_deletion, body=body)
-        except NotFound:
-            return False
-        return True
+        path = kind.path(namespace=namespace, name=name)
+        async with self._changing("delete", kind, name, namespace, uid) as answered:
+            try:
+                await self._retrying("DELETE", path, may_repeat=_may_repeat_deletion, body=body)
+            except NotFound:
+                answered.after = None
+        return answered.after is not None
 
     async def post(self, kind: Kind, name: str, subresource: str, body: Mapping[str, Any], *, namespace: str) -> Json:
         """Post to a subresource, once."""
-        return await self._request(
-            "POST", kind.path(namespace=namespace, name=name, subresource=subresource), body=body
-        )
+        path = kind.path(namespace=namespace, name=name, subresource=subresource)
+        verb: Verb = "evict" if subresource == "eviction" else "create"
+        uid = str(((body.get("deleteOptions") or {}).get("preconditions") or {}).get("uid", ""))
+        async with self._changing(verb, kind, name, namespace, uid):
+            return await self._request("POST", path, body=body)
 
     async def watch(
         self, kind: Kind, *, resource_version: str, namespace: str = "", labels: str = "", fields: str = ""
@@ -168,6 +190,26 @@ class KubeApi:
                         event["object"], None, where=self.where, asked=f"watch {kind.group_resource}"
                     )
                 yield event["type"], event["object"]
+
+    def _saw(self, kind: Kind, *found: Json) -> None:
+        if self._recorder is not None:
+            for item in found:
+                self._recorder.saw(self.where, kind, item)
+
+    def _changing(
+        self,
+        verb: Verb,
+        kind: Kind,
+        name: str,
+        namespace: str,
+        uid: str = "",
+        *,
+        patch: Mapping[str, Any] | None = None,
+    ) -> AbstractAsyncContextManager[Answered]:
+        if self._recorder is None:
+            return nullcontext(Answered())
+        asked = Asked(where=self.where, verb=verb, kind=kind, namespace=namespace, name=name, uid=uid, patch=patch)
+        return self._recorder.changing(asked)
 
     async def _read(self, path: str, query: Mapping[str, str]) -> Json:
         return await self._retrying("GET", path, query=query)

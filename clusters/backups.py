@@ -45,7 +45,7 @@ async def store_backup(
     # Named after their content: a newer backup never overwrites the one that the journal still points to.
     names = tuple(f"cni-migration-{migration_id}-{name}-{sha256[:8]}-{number}" for number in range(len(chunks)))
     for secret, chunk in zip(names, chunks, strict=True):
-        await _put(user_cluster, secret, chunk, migration_id)
+        await put_chunk(user_cluster, secret, chunk, labels={MIGRATION_LABEL: migration_id})
     backup = StoredBackup(name=name, secrets=names, sha256=sha256, objects=len(objects))
     await load_backup(user_cluster, backup)
     return backup
@@ -63,12 +63,13 @@ async def load_backup(user_cluster: KubeApi, backup: StoredBackup) -> list[dict[
     return list(json.loads(content)["items"])
 
 
-async def _put(user_cluster: KubeApi, name: str, chunk: bytes, migration_id: str) -> None:
+async def put_chunk(user_cluster: KubeApi, name: str, chunk: bytes, *, labels: Mapping[str, str]) -> None:
+    """Leave a Secret beside the journal with this content and these labels, whatever an earlier try has left there."""
     data = {"list": base64.b64encode(chunk).decode()}
     body = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {**LABELS, MIGRATION_LABEL: migration_id}},
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {**LABELS, **labels}},
         "data": data,
     }
     try:

@@ -18,7 +18,7 @@ _FORMATS: Final = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ
 def expires_at(kubeconfig: Mapping[str, Any]) -> datetime | None:
     """Return when the first of the current user's credentials ends; None if none of them says so."""
     user = _current_user(kubeconfig)
-    ends = (_end_of_token(str(user.get("token") or "")), *_ends_of_certificate(user))
+    ends = (end_of_token(str(user.get("token") or "")), *_ends_of_certificate(user))
     return min((end for end in ends if end is not None), default=None)
 
 
@@ -34,7 +34,7 @@ def _named(entries: Any, key: str) -> dict[Any, Mapping[str, Any]]:
     return {entry.get("name"): entry.get(key) or {} for entry in entries if isinstance(entry, Mapping)}
 
 
-def _end_of_token(token: str) -> datetime | None:
+def end_of_token(token: str) -> datetime | None:
     """Return a JSON Web Token's `exp` (RFC 7519); other tokens tell nothing."""
     parts = token.split(".")
     if len(parts) != 3:

@@ -15,15 +15,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from clusters.api import KubeApi
 from clusters.kinds import CUSTOM_RESOURCE_DEFINITIONS, Kind
 from migration.errors import ClusterError, DeadlineExceeded, Expired, NotFound, Permanent, Transient
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
 """Takes a line for people: a change of what is being waited for."""
+Progress = Callable[[int, int, str], None]
+"""Takes how far a long step is: how many are done, of how many, and of what. Called often; costs nothing."""
 
 RETRY_PAUSES_SECONDS: Final = (0.2, 1.0, 3.0, 10.0)
 COALESCE_SECONDS: Final = 0.05
@@ -36,11 +37,25 @@ TOLERATED_FAULT_SECONDS: Final = 300.0
 """For how long an API server may fail before a wait gives up on it; the wait's own deadline may be earlier."""
 
 
+class Watched(Protocol):
+    """What can be watched: an API server, or what is made to look like one."""
+
+    def pages(
+        self, kind: Kind, *, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> AsyncIterator[tuple[list[Any], str]]:
+        """Yield pages of objects, with the list's resourceVersion."""
+
+    def watch(
+        self, kind: Kind, *, resource_version: str, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> AsyncIterator[tuple[str, Any]]:
+        """Yield type and object of each event until the watch ends."""
+
+
 @dataclass
 class Live(Generic[T]):
     """What one watch shows: objects by `namespace/name`, narrowed to what the waiting rule needs."""
 
-    api: KubeApi
+    api: Watched
     kind: Kind
     narrow: Callable[[Any], T]
     namespace: str = ""
@@ -258,6 +273,10 @@ class _Line:
         self._tell(f"waiting for {missing}")
         self._told, self._quiet_until = missing, now + TELL_SECONDS
         return None
+
+
+def no_progress(_done: int, _of: int, _what: str) -> None:
+    """Take how far a step is, and tell nobody."""
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from prefect.automations import (
 from prefect.client.schemas.objects import StateType
 
 from flows.messages import MESSAGES, Kind
+from migration.fleet.resuming import FLEET_FLOW
 from migration.resuming import MIGRATING_FLOWS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "kkp-cni-migration: "
 """What the names of all automations of this project begin with, and of no others."""
-FLOWS: Final = (*MIGRATING_FLOWS, "check-readiness")
+FLOWS: Final = (*MIGRATING_FLOWS, FLEET_FLOW, "check-readiness")
 RESUMING: Final = "resume-interrupted"
 """Starts every few minutes, so what goes wrong with it is told once an hour, and being late is not told at all."""
 
@@ -46,7 +47,7 @@ RETOLD_AFTER: Final = timedelta(hours=1)
 TOLD_ONCE_IN: Final = timedelta(seconds=10)
 
 STATES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    Kind.FAILED: ("Failed",),
+    Kind.FAILED: ("Failed", "BudgetExhausted"),
     Kind.TIMED_OUT: ("TimedOut",),
     Kind.CRASHED: ("Crashed",),
     Kind.INTERRUPTED: ("Interrupted",),
@@ -59,10 +60,10 @@ STATES: Final[Mapping[Kind, tuple[str, ...]]] = {
 """The names of the states that are told as soon as a run has them."""
 
 ENDED: Final = (
-    *("Completed", "StoppedAtSafePoint", "Ready", "NotReady"),
-    *("Failed", "TimedOut", "Cancelled", "NotApproved", "Crashed", "Interrupted"),
+    *("Completed", "StoppedAtSafePoint", "Ready", "NotReady", "Migrated", "MigratedWithFailures"),
+    *("Failed", "TimedOut", "BudgetExhausted", "Cancelled", "NotApproved", "Crashed", "Interrupted"),
 )
-STEPPED_ASIDE: Final = ("AwaitingWindow", "AwaitingClusterLock", "Suspended")
+STEPPED_ASIDE: Final = ("AwaitingWindow", "AwaitingClusterLock", "Suspended", "Soaking", "AwaitingClusters")
 """Nothing runs, and nothing has to. The documented automation does not know these, and would end such runs."""
 GOING_ON: Final = ("Pending", "Running")
 

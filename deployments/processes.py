@@ -54,6 +54,16 @@ class Child:
             message = f"{self.name} was not ready within {timeout_seconds:.0f} s:\n{self.last_output()}"
             raise ProcessFailed(message) from None
 
+    async def succeed(self, *, timeout_seconds: float) -> None:
+        """Return once it has ended with status 0; raises ProcessFailed if it ends otherwise or takes too long."""
+        try:
+            status = await asyncio.wait_for(self.process.wait(), timeout_seconds)
+        except TimeoutError:
+            message = f"{self.name} took longer than {timeout_seconds:.0f} s:\n{self.last_output()}"
+            raise ProcessFailed(message) from None
+        if status:
+            self.check()
+
     async def stop(self) -> None:
         """Leave nothing of the process and its group running: asked first, killed after a while."""
         with contextlib.suppress(ProcessLookupError):

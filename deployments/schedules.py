@@ -20,7 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.responses import DeploymentResponse
 from pydantic import ValidationError
 
-from deployments.serve import PREFECT_YAML
+from deployments.declared import PREFECT_YAML
 from migration.schedules import LOOKED_AT, misfits, read_schedule
 from migration.windows import Maintenance, recurrences
 

@@ -1,22 +1,25 @@
 """Run the deployments of prefect.yaml in this process's children, as `python -m deployments.serve`.
 
 Registers every deployment at the configured Prefect server and runs what is started there, until SIGTERM or Ctrl-C. For
-one machine; larger installations use a work pool and `prefect deploy --all` with the same file.
+rehearsals and tests on one machine; installations use a work pool, as `python -m deployments.apply` makes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import yaml
+from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.schedules import Schedule
 
-PREFECT_YAML = Path(__file__).parents[1] / "prefect.yaml"
+from deployments.blocks import CONNECTIONS, ensure_type
+from deployments.declared import entries
+
+MOST_AT_ONCE: Final = 12
+"""Runs, each a process of some 150 MB: room for a roll-out, its clusters, and whatever a person looks at meanwhile."""
 
 
 def main() -> None:
@@ -26,10 +29,13 @@ def main() -> None:
 
 async def serve() -> None:
     """Leave the deployments registered, say so, and run what is started."""
-    runner = Runner(name="kkp-cni-migration", pause_on_shutdown=False)
-    deployments = [deployment(entry) for entry in yaml.safe_load(PREFECT_YAML.read_text())["deployments"]]
-    for each in deployments:
-        await runner.aadd_deployment(each)
+    async with get_client() as client:
+        for each in CONNECTIONS:
+            await ensure_type(client, each)
+    runner = Runner(name="kkp-cni-migration", pause_on_shutdown=False, limit=MOST_AT_ONCE)
+    deployments = [deployment(entry) for entry in entries()]
+    for served in deployments:
+        await runner.aadd_deployment(served)
     names = ", ".join(f"{each.flow_name}/{each.name}" for each in deployments)
     sys.stdout.write(f"Serving {names}\n")
     sys.stdout.flush()
@@ -43,6 +49,7 @@ def deployment(entry: dict[str, Any]) -> RunnerDeployment:
         name=entry["name"],
         description=entry.get("description"),
         tags=entry.get("tags"),
+        version=entry.get("version"),
         parameters=entry.get("parameters"),
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules") or ()],
     )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from prefect import flow, runtime
-from pydantic import Field
 
 from flows.conduct import conduct
 from flows.hooks import ON_CANCELLATION, ON_CRASHED, ON_FAILURE
@@ -18,9 +15,29 @@ from migration.models import (
     MigrationRequest,
     OnFailure,
     ProbeOptions,
-    ProxyMode,
     RestartOptions,
     Runbook,
+)
+from migration.parameters import (
+    AUTOMATIC_PORT,
+    AcceptedBlockers,
+    AllDeadlines,
+    AskForApproval,
+    CiliumVersion,
+    ClusterId,
+    FailureChoice,
+    IgnoreWindow,
+    MaintenanceWindows,
+    Manifest,
+    OptionalProxyMode,
+    Pods,
+    Probes,
+    ProxyModeChoice,
+    RemoveDefinitions,
+    RotateNodes,
+    SeedName,
+    StopAtSafePoint,
+    TunnelPort,
 )
 from migration.versions import DEFAULT_CILIUM
 from migration.windows import Maintenance
@@ -34,52 +51,32 @@ from migration.windows import Maintenance
     on_cancellation=ON_CANCELLATION,
 )
 async def canal_to_cilium(
-    seed: str,
-    cluster: str,
-    cilium_version: str = DEFAULT_CILIUM,
-    proxy_mode: ProxyMode | None = None,
-    tunnel_port: Annotated[int, Field(ge=1, le=65535)] | None = None,
-    rotate_nodes: bool = True,
-    remove_crds: bool = False,
-    manifest: str = "",
-    pods: RestartOptions = RestartOptions(),  # noqa: B008 - frozen
-    probes: ProbeOptions = ProbeOptions(),  # noqa: B008 - frozen
-    deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
-    accept: tuple[str, ...] = (),
-    on_failure: OnFailure = OnFailure.STOP,
-    maintenance: Maintenance = Maintenance(),  # noqa: B008 - frozen
-    ignore_window: bool = False,
-    approval: bool = False,
-    stop_at_safe_point: bool = False,
+    seed: SeedName,
+    cluster: ClusterId,
+    cilium_version: CiliumVersion = DEFAULT_CILIUM,
+    proxy_mode: OptionalProxyMode = ProxyModeChoice.KEEP,
+    rotate_nodes: RotateNodes = True,
+    approval: AskForApproval = False,
+    maintenance: MaintenanceWindows = Maintenance(),  # noqa: B008 - frozen
+    ignore_window: IgnoreWindow = False,
+    stop_at_safe_point: StopAtSafePoint = False,
+    on_failure: FailureChoice = OnFailure.STOP,
+    pods: Pods = RestartOptions(),  # noqa: B008 - frozen
+    probes: Probes = ProbeOptions(),  # noqa: B008 - frozen
+    remove_crds: RemoveDefinitions = False,
+    manifest: Manifest = "",
+    tunnel_port: TunnelPort = AUTOMATIC_PORT,
+    accept: AcceptedBlockers = (),
+    deadlines: AllDeadlines = Deadlines(),  # noqa: B008 - frozen
 ) -> MigrationReport:
-    """Migrate a KKP user cluster from Canal to Cilium. Safe to start again after any failure: it goes on where it was.
-
-    Args:
-        seed: Name of the configured connection to the cluster's seed.
-        cluster: ID of the user cluster, which is the name of its Cluster object on the seed.
-        cilium_version: Cilium version as KKP offers it, for example 1.19.4.
-        proxy_mode: kube-proxy mode to change to on the way. Empty: it stays as it is.
-        tunnel_port: UDP port of Cilium's tunnel. Empty: one that Canal doesn't use.
-        rotate_nodes: Replace every node at the end, so that nothing of Canal is left in a kernel.
-        remove_crds: Delete Canal's CustomResourceDefinitions, and with them all Calico policies (they are backed up).
-        manifest: File or URL of the manifest that Canal was installed from, if not by KKP. Empty: KKP knows.
-        pods: How pods are moved to Cilium.
-        probes: Short-lived pods that try the network before and after.
-        deadlines: Minutes after which a wait fails its step. Nothing is undone by that.
-        accept: Codes of readiness blockers to go on in spite of.
-        on_failure: Stop where it failed, or take back what was done.
-        maintenance: Windows outside of which nothing disruptive begins. Empty: it begins at once.
-        ignore_window: Go on although no window is open, in an emergency. The report says so.
-        approval: Ask a person, with the readiness report, before the first disruptive step.
-        stop_at_safe_point: End at the next point where the cluster is fine as it is, and go on in a later run.
-    """
+    """Migrate a KKP user cluster from Canal to Cilium. Started again after any failure, it goes on where it was."""
     return await conduct(
         MigrationRequest(
             cluster=ClusterRef(seed=seed, name=cluster),
             runbook=Runbook.CANAL_TO_CILIUM,
             desired_cni=Cni(type=CniType.CILIUM, version=cilium_version),
-            desired_proxy_mode=proxy_mode,
-            tunnel_port=tunnel_port,
+            desired_proxy_mode=proxy_mode.wanted,
+            tunnel_port=tunnel_port or None,
             rotate_nodes=rotate_nodes,
             remove_crds=remove_crds,
             manifest=manifest,

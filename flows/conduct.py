@@ -75,13 +75,13 @@ async def _conducted(request: MigrationRequest) -> End:
     seconds, approved = _seconds(readiness), ""
     if not readiness.has_disrupted:
         if request.approval and not readiness.is_approved:
-            approved = await approval(request)
+            approved = await approval(request, readiness)
         await start_in_window(request, _seconds_to_first_safe_point(request, seconds))
 
     holder = new_holder()
     async with cluster_lock(request.cluster, holder, patience=patience):
         # Step 2. Open the journal, or take up the migration that it has open.
-        run = await begin_migration(request, holder, readiness.unfinished, seconds)
+        run = await begin_migration(request, holder, readiness.unfinished, seconds, readiness)
         if run is None:
             return await report_nothing_to_do(request, "another run migrated this cluster while this one waited for it")
         try:

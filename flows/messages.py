@@ -100,9 +100,11 @@ MESSAGES: Final = {
     Kind.CRASHED: _of_a_run("crashed", _unless_said(f"{_GONE} To resume: {_TAKEN_UP}{_AGAIN}. {_BACK}")),
     Kind.WAITING_FOR_APPROVAL: _of_a_run(
         "waits for approval",
-        "\n\nIt goes on only when somebody agrees: nothing of the platform was changed yet. What was found, and what "
-        "would be done, is in the artifact readiness-{{ flow_run.parameters.cluster }}. Answer on the run's page, with "
-        "Resume: go on, or end. Without an answer it ends after deadlines.approval minutes, a week if nothing else was "
+        "\n\nIt goes on only when somebody agrees{% if flow_run.parameters.cluster %}: nothing of the platform was "
+        "changed yet. What was found, and what would be done, is in the artifact "
+        "readiness-{{ flow_run.parameters.cluster }}{% else %}, and begins no cluster before. How each one stands is "
+        "in the table in the form{% endif %}. Answer on the run's page, with Resume: go on, or end. Without an answer "
+        "it ends after deadlines.approval minutes, a week if nothing else was "
         "asked for. No worker is held meanwhile.",
     ),
     Kind.WAITING_FOR_WINDOW: _of_a_run(

@@ -6,29 +6,40 @@ from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 from prefect import runtime
-from prefect.artifacts import Artifact
 from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
+from migration.approving import approval_question
 from migration.errors import DeadlineExceeded, NotApproved, RunCancelled, RunStopped
 from migration.models import MigrationRequest, RunningMigration, StepStatus, Stretch
+from migration.readiness_report import ReadinessReport
 from migration.safe_points import APPROVAL, HARMLESS, stretch_key
 from tasks import clock
 from tasks.rescheduling import AWAITING_WINDOW, is_cancelled, put_off
 from tasks.safe_points import arrive, enter, note, why_wait
 
 LONGEST_REPORT: Final = 20_000
-"""Characters of the readiness report that the form for approvals shows; the whole of it is an artifact."""
+"""Characters that the form for an approval shows at most."""
 
 
 class Approval(RunInput):
     """A person's answer to whether a cluster shall be migrated."""
 
-    decision: Annotated[Literal["go on", "end"], Field(title="Migrate this cluster?")] = "end"
-    name: Annotated[str, Field(title="Your name", min_length=1)]
-    comment: Annotated[str, Field(title="Comment")] = ""
+    decision: Annotated[
+        Literal["go on", "end"],
+        Field(
+            title="Migrate this cluster?",
+            description="go on: the migration begins, now or in its window. end: the run ends, nothing was changed.",
+        ),
+    ] = "end"
+    name: Annotated[
+        str, Field(title="Your name", min_length=1, description="Goes into the journal in the cluster and the report.")
+    ]
+    comment: Annotated[
+        str, Field(title="Comment", description="What the report shall say beside your name, as a ticket's number.")
+    ] = ""
 
 
 async def safe_point(run: RunningMigration, stretch: Stretch, target: str = "") -> None:
@@ -75,21 +86,23 @@ async def _window(run: RunningMigration, stretch: Stretch, target: str, seconds:
     await put_off(AWAITING_WINDOW, until=wait.until, message=wait.message)
 
 
-async def approval(request: MigrationRequest) -> str:
-    """Return who has agreed to the migration, and what they said. Raises NotApproved if somebody did not.
+async def approval(request: MigrationRequest, readiness: ReadinessReport) -> str:
+    """Return who has agreed to the migration, and what they said. Raises NotApproved if somebody did not."""
+    wanted = Approval.with_initial_data(description=approval_question(readiness))
+    return await ask_a_person(wanted, key=APPROVAL, patience=timedelta(minutes=request.deadlines.approval))
 
-    A run of a deployment leaves its worker here; when it comes back, the answer is there.
+
+async def ask_a_person(wanted: type[Approval], *, key: str, patience: timedelta) -> str:
+    """Return who has agreed, and what they said. Raises NotApproved, and DeadlineExceeded without an answer.
+
+    A run of a deployment leaves its worker here; when it comes back, the answer to the question of this key is there.
     """
-    report = await Artifact.aget(f"readiness-{request.cluster.name}")
-    text = str(report.data)[:LONGEST_REPORT] if report is not None else "The readiness report is in the run's log."
-    wanted = Approval.with_initial_data(description=text)
-    patience = timedelta(minutes=request.deadlines.approval)
     seconds = int(patience.total_seconds())
     try:
         if runtime.deployment.id is None:
-            answer = await apause_flow_run(wait_for_input=wanted, timeout=seconds, key=APPROVAL)
+            answer = await apause_flow_run(wait_for_input=wanted, timeout=seconds, key=key)
         else:
-            answer = await asuspend_flow_run(wait_for_input=wanted, timeout=seconds, key=APPROVAL)
+            answer = await asuspend_flow_run(wait_for_input=wanted, timeout=seconds, key=key)
     except FlowPauseTimeout as error:
         raise DeadlineExceeded("a person's approval", patience, "nobody answered", "Nothing was changed") from error
     said = f"{answer.name}: {answer.comment}" if answer.comment else answer.name

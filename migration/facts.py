@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migration.models import Cni, Network
+from migration.models import ClusterRef, Cni, Network
 from migration.update_window import UpdateWindow
 
 
@@ -44,6 +44,8 @@ class ClusterFacts:
     """The Argo CD application or Flux object that it belongs to; empty if none is known."""
     update_window: UpdateWindow | None = None
     """`spec.updateWindow`, if it says anything."""
+    unseen: tuple[str, ...] = ()
+    """What this way to KKP doesn't show of it, so that the fields above have no say in that."""
 
     @property
     def network(self) -> Network:
@@ -53,6 +55,26 @@ class ClusterFacts:
     def unhealthy(self) -> tuple[str, ...]:
         """Return `component=status` for what is not up; an empty status means that the component isn't used."""
         return tuple(f"{name}={status}" for name, status in self.health if status not in ("HealthStatusUp", ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedCluster:
+    """A KKP Cluster as a list of them shows it: what clusters are chosen by."""
+
+    ref: ClusterRef
+    human_readable_name: str
+    project: str
+    """The project's id, as the label `project-id` has it."""
+    datacenter: str
+    provider: str
+    labels: tuple[tuple[str, str], ...]
+    kubernetes_version: str
+    cni: Cni
+    """Of type `none` if it has none that this project knows."""
+    proxy_mode: str
+    phase: str
+    paused: bool
+    deleting: bool
 
 
 @dataclass(frozen=True, kw_only=True)

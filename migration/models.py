@@ -5,13 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from migration.frozen import Frozen
+from migration.options import (
+    BarePodChoice,
+    Deadlines,
+    JobChoice,
+    OnFailure,
+    ProbeOptions,
+    RestartOptions,
+    RestartStrategy,
+)
 from migration.schedules import Schedule
 from migration.windows import Maintenance
+
+__all__ = [
+    "BarePodChoice",
+    "ClusterRef",
+    "Cni",
+    "CniType",
+    "Deadlines",
+    "Finding",
+    "JobChoice",
+    "MigrationReport",
+    "MigrationRequest",
+    "Network",
+    "OnFailure",
+    "Owner",
+    "Pod",
+    "ProbeOptions",
+    "ProxyMode",
+    "RestartOptions",
+    "RestartStrategy",
+    "Runbook",
+    "RunningMigration",
+    "Severity",
+    "StepOutcome",
+    "StepStatus",
+    "Stretch",
+    "WorkloadOutage",
+]
 
 
 class CniType(StrEnum):
@@ -71,13 +107,6 @@ class Stretch(StrEnum):
     VERIFY = "verification"
 
 
-class OnFailure(StrEnum):
-    """What a run does when one of its steps fails for good: leave everything as it is, or go back."""
-
-    STOP = "stop"
-    REVERT = "revert"
-
-
 class ClusterRef(Frozen):
     """A user cluster: the name of the seed's connection, and the name of its Cluster object."""
 
@@ -86,95 +115,6 @@ class ClusterRef(Frozen):
 
     def __str__(self) -> str:
         return f"{self.seed}/{self.name}"
-
-
-class BarePodChoice(StrEnum):
-    """What to do with pods that no controller would bring back."""
-
-    RECREATE = "recreate"
-    SKIP = "skip"
-    FAIL = "fail"
-
-
-class JobChoice(StrEnum):
-    """What to do with pods of unfinished Jobs."""
-
-    WAIT = "wait"
-    RESTART = "restart"
-    SKIP = "skip"
-
-
-class RestartStrategy(StrEnum):
-    """How pods are restarted: deleted as the documented procedure does, or evicted with respect for PDBs."""
-
-    DELETE = "delete"
-    EVICT = "evict"
-
-
-class RestartOptions(Frozen):
-    """How pods are moved to the new CNI."""
-
-    strategy: Annotated[
-        RestartStrategy,
-        Field(
-            title="Strategy", description="delete: shortest mixed state; evict: respects PodDisruptionBudgets, slower"
-        ),
-    ] = RestartStrategy.DELETE
-    concurrency: Annotated[
-        int, Field(ge=1, le=500, title="Concurrent deletions", description="How many pods are being deleted at a time")
-    ] = 50
-    bare_pods: Annotated[
-        BarePodChoice,
-        Field(
-            title="Pods without a controller",
-            description="recreate them from their backup, skip them, or fail beforehand",
-        ),
-    ] = BarePodChoice.RECREATE
-    jobs: Annotated[
-        JobChoice, Field(title="Running Jobs", description="wait until they finish, restart their pods, or skip them")
-    ] = JobChoice.WAIT
-    job_wait_minutes: Annotated[int, Field(ge=0, le=1440, title="Wait for Jobs (minutes)")] = 30
-    eviction_patience_minutes: Annotated[
-        int, Field(ge=0, le=1440, title="Patience with PodDisruptionBudgets (minutes)", description="Only for evict")
-    ] = 10
-    after_patience: Annotated[
-        Literal["delete", "fail"],
-        Field(title="When patience ends", description="delete the pods that could not be evicted, or fail the step"),
-    ] = "fail"
-    force_delete_stuck: Annotated[
-        bool,
-        Field(title="Force-delete stuck pods", description="Remove pods that outlive their grace period by a minute"),
-    ] = False
-
-
-class Deadlines(Frozen):
-    """Minutes after which a wait fails its step. Nothing is undone; a new run goes on from there."""
-
-    lock: Annotated[int, Field(ge=0, le=10080, title="Another run's lock (minutes)")] = 1440
-    approval: Annotated[int, Field(ge=1, le=43200, title="A person's approval (minutes)")] = 10080
-    # docs/platform.md 9: Ready within 25 minutes of the switch; six Helm attempts of ten minutes end by themselves.
-    cni: Annotated[int, Field(ge=1, le=1440, title="New CNI up on all nodes (minutes)")] = 65
-    proxy_mode: Annotated[int, Field(ge=1, le=1440, title="New kube-proxy mode on all nodes (minutes)")] = 30
-    restart: Annotated[int, Field(ge=1, le=1440, title="All pods restarted (minutes)")] = 60
-    removal: Annotated[int, Field(ge=1, le=1440, title="Old CNI removed (minutes)")] = 15
-    rotation: Annotated[int, Field(ge=1, le=2880, title="Each MachineDeployment rotated (minutes)")] = 180
-    reboot: Annotated[int, Field(ge=0, le=2880, title="Nodes rebooted by hand (minutes)")] = 60
-    verification: Annotated[int, Field(ge=1, le=1440, title="Workloads as before (minutes)")] = 15
-
-
-class ProbeOptions(Frozen):
-    """Short-lived pods that try the network before and after: opt-in, because they need an image and a namespace."""
-
-    enabled: Annotated[bool, Field(title="Probe the network", description="Run short-lived pods that try it out")] = (
-        False
-    )
-    image: Annotated[
-        str, Field(title="Image", min_length=1, description="agnhost, or a copy of it in a registry that nodes reach")
-    ] = "registry.k8s.io/e2e-test-images/agnhost:2.53"
-    egress: Annotated[
-        tuple[str, ...],
-        Field(title="Outside addresses", description="host:port, each to be reached from every node"),
-    ] = ()
 
 
 class MigrationRequest(Frozen):

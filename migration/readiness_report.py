@@ -17,7 +17,7 @@ from migration.plan import Plan, PlannedPatch, plan
 from migration.safe_points import is_approved, is_disruptive
 from migration.survey import ClusterSurvey
 from migration.targets import is_same_migration
-from migration.text import listing
+from migration.text import listing, span
 
 SHOWN_PODS: Final = 20
 SHOWN_NODES: Final = 60
@@ -150,8 +150,8 @@ def _summary(report: ReadinessReport) -> str:
     ]
     if report.plan:
         rows += [
-            ("Takes about", _span(report.plan.estimate.seconds)),
-            ("Of which interrupted", _span(report.plan.estimate.outage_seconds)),
+            ("Takes about", span(report.plan.estimate.seconds)),
+            ("Of which interrupted", span(report.plan.estimate.outage_seconds)),
         ]
     return table(("", ""), rows)
 
@@ -171,12 +171,12 @@ def _estimate(found: Estimate) -> str:
     rows: list[tuple[str, ...]] = []
     sums, told = found.seconds_by_stretch, ""
     for part in found.parts:
-        stretch = f"{part.key}: {_span(sums[part.key])}" if part.key != told else ""
+        stretch = f"{part.key}: {span(sums[part.key])}" if part.key != told else ""
         known = part.assumption if part.measured_in else f"assumed: {part.assumption}"
-        rows.append((stretch, part.name, _span(part.seconds), _span(part.outage_seconds), known))
+        rows.append((stretch, part.name, span(part.seconds), span(part.outage_seconds), known))
         told = part.key
-    worst = f"at worst {_span(found.longest_seconds)}"
-    rows.append(("together", "", _span(found.seconds), _span(found.outage_seconds), worst))
+    worst = f"at worst {span(found.longest_seconds)}"
+    rows.append(("together", "", span(found.seconds), span(found.outage_seconds), worst))
     head = ("Stretch, between safe points", "Part", "Takes", "Interrupted", "Known from")
     return f"{SAFE_POINTS}\n\n{table(head, rows)}"
 
@@ -220,9 +220,3 @@ def _nodes(plan: Plan) -> str:
 
 def _section(title: str, text: str) -> str:
     return f"## {title}\n\n{text}" if text else ""
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

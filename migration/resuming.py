@@ -71,6 +71,20 @@ class CrashedRun(Frozen):
         return None if self.flow == REVERT_MIGRATION else Runbook(self.flow)
 
 
+class CrashedFleet(Frozen):
+    """A run of a roll-out that crashed, as Prefect knows it."""
+
+    id: str
+    name: str
+    cluster: str
+    """The seeds and the runbook, in the place of the one cluster of other runs."""
+    crashed_at: AwareDatetime
+    crashes: int
+    message: str = ""
+    given_up: bool = False
+    is_deployed: bool = True
+
+
 class OtherRun(Frozen):
     """Another run of one of our flows."""
 
@@ -105,7 +119,7 @@ class Decision(Frozen):
 class Settled(Frozen):
     """A crashed run, and what became of it."""
 
-    run: CrashedRun
+    run: CrashedRun | CrashedFleet
     decision: Decision
 
 

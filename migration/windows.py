@@ -22,16 +22,29 @@ __all__ = ["HORIZON", "Maintenance", "Opening", "Timetable", "UpdateWindow", "Wi
 class Window(Frozen):
     """A recurring window: when it opens, by cron or RRULE in a time zone, and for how long it stays open."""
 
-    cron: Annotated[str, Field(title="Opens (cron)", description="Five fields, as 0 22 * * 6")] = ""
+    cron: Annotated[
+        str,
+        Field(
+            title="Opens (cron)",
+            description="When it opens: minute, hour, day of the month, month, day of the week. 0 22 * * 6 is "
+            "Saturdays at 22:00. Leave it empty if you give an RRULE.",
+        ),
+    ] = ""
     rrule: Annotated[
         str,
         Field(
             title="Opens (RRULE)",
-            description="With DTSTART in local time, as DTSTART:20261128T220000 RRULE:FREQ=MONTHLY;BYDAY=-1SA",
+            description="For what cron can't say, with DTSTART in local time. DTSTART:20261128T220000 "
+            "RRULE:FREQ=MONTHLY;BYDAY=-1SA is the last Saturday of each month. Leave it empty if you give a cron.",
         ),
     ] = ""
-    timezone: Annotated[str, Field(title="Time zone", description="IANA name, as Europe/Berlin")] = "UTC"
-    length_minutes: Annotated[int, Field(ge=1, le=10080, title="Stays open (minutes)")]
+    timezone: Annotated[
+        str,
+        Field(title="Time zone", description="Of the time at which it opens, by its IANA name: Europe/Berlin, UTC."),
+    ] = "UTC"
+    length_minutes: Annotated[
+        int, Field(ge=1, le=10080, title="Stays open (minutes)", description="240 are four hours, 10080 a week.")
+    ]
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Window:
@@ -51,20 +64,41 @@ class Window(Frozen):
         return parse_cron(self.cron) if self.cron else parse_rrule(self.rrule, zone)
 
 
+ExcludedDate = Annotated[date, Field(title="Date", description="Year, month and day, as 2026-12-26.")]
+
+
 class Maintenance(Frozen):
     """When a run may work on its cluster. Nothing given: at any time."""
 
-    windows: Annotated[tuple[Window, ...], Field(title="Windows")] = ()
+    windows: Annotated[
+        tuple[Window, ...],
+        Field(title="Windows", description="When they open, and for how long. Windows that overlap or touch are one."),
+    ] = ()
     cluster_window: Annotated[
-        bool, Field(title="The cluster's own window", description="Work in spec.updateWindow of the Cluster as well")
+        bool,
+        Field(
+            title="The cluster's own window",
+            description="Work in the Cluster's spec.updateWindow as well, read as UTC. A cluster without one is a "
+            "blocker.",
+        ),
     ] = False
     excluded_dates: Annotated[
-        tuple[date, ...], Field(title="Excluded dates", description="Days on which no window opens")
+        tuple[ExcludedDate, ...],
+        Field(
+            title="Excluded dates",
+            description="Days on which no window opens, by each window's time zone. One that opened the evening before "
+            "stays open.",
+        ),
     ] = ()
-    """Dates in each window's own time zone (UTC for the cluster's) on which none OPENS; one that opened the evening
-    before stays open."""
     margin_percent: Annotated[
-        int, Field(ge=0, le=500, title="Margin (%)", description="Added to an estimate before it has to fit")
+        int,
+        Field(
+            ge=0,
+            le=500,
+            title="Margin (%)",
+            description="Is added to an estimate before it has to fit into what is left of a window. Raise it if your "
+            "clusters take longer than estimated.",
+        ),
     ] = 25
 
     @property

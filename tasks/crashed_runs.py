@@ -26,9 +26,10 @@ from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.states import AwaitingRetry, Crashed
 
 from migration.models import ClusterRef, OnFailure
-from migration.resuming import INTERRUPTED, MIGRATING_FLOWS, CrashedRun, OtherRun, count_crashes
+from migration.resuming import INTERRUPTED, MIGRATING_FLOWS, CrashedFleet, CrashedRun, OtherRun, count_crashes
 from tasks import clock
 
+AnyCrashedRun = CrashedRun | CrashedFleet
 PAGE: Final = 200
 UNDER_WAY: Final = [
     StateType.SCHEDULED,
@@ -91,13 +92,13 @@ async def step_under_way(run: CrashedRun) -> str:
     return _RUN_NAME_SUFFIX.sub("", started[0].name) if started else ""
 
 
-async def take_up(run: CrashedRun, message: str) -> bool:
+async def take_up(run: AnyCrashedRun, message: str) -> bool:
     """Have a worker start the run again; tells whether that was done: not if it isn't crashed any more."""
     state: State[Any] = AwaitingRetry(message=message, scheduled_time=clock.now())
     return await _set_state_of_crashed(run, state, force=False)
 
 
-async def mark_interrupted(run: CrashedRun, message: str, *, given_up: bool) -> bool:
+async def mark_interrupted(run: AnyCrashedRun, message: str, *, given_up: bool) -> bool:
     """Leave the run, which stays crashed, with a message for people; tells whether that was done.
 
     Prefect lets no run go from one crashed state to another (3.8.8, HandleFlowTerminalStateTransitions) unless forced.
@@ -108,7 +109,7 @@ async def mark_interrupted(run: CrashedRun, message: str, *, given_up: bool) -> 
     return await _set_state_of_crashed(run, state, force=True)
 
 
-async def _set_state_of_crashed(run: CrashedRun, state: State[Any], *, force: bool) -> bool:
+async def _set_state_of_crashed(run: AnyCrashedRun, state: State[Any], *, force: bool) -> bool:
     """Set a state if the run is still in the crash that was read: whoever took it up or cancelled it goes first."""
     async with get_client() as client:
         now = (await client.read_flow_run(UUID(run.id))).state

@@ -10,7 +10,10 @@ from prefect.logging import get_run_logger
 from clusters.seed import open_cluster
 from clusters.steps import bookkeeping
 from migration.models import MigrationRequest, RunningMigration, StepOutcome
+from migration.readiness_report import ReadinessReport
 from migration.safe_points import preparation
+from tasks.events import BEGUN, emit_migration
+from tasks.evidence import keep_start
 from tasks.policy import looking_task, perform
 
 NO_ESTIMATE: Final[Mapping[str, float]] = {}
@@ -19,14 +22,23 @@ NO_ESTIMATE: Final[Mapping[str, float]] = {}
 
 @looking_task("begin migration", retries=4)
 async def begin_migration(
-    request: MigrationRequest, holder: str, going_on_with: str = "", seconds: Mapping[str, float] = NO_ESTIMATE
+    request: MigrationRequest,
+    holder: str,
+    going_on_with: str = "",
+    seconds: Mapping[str, float] = NO_ESTIMATE,
+    readiness: ReadinessReport | None = None,
 ) -> RunningMigration | None:
     """Return the open migration of the cluster, begun now or taken up from an earlier run; None if none is left."""
     logger = get_run_logger()
     async with open_cluster(request.cluster, logger.info, holder=holder) as opened:
         migration = await bookkeeping.begin_migration(opened, request, going_on_with=going_on_with)
-    if migration is None:
-        return None
+        if migration is None:
+            return None
+        await keep_start(opened, request, migration, readiness)
+    if not migration.steps and len(migration.runs) <= 1:
+        which = {"migration": migration.id, "runbook": str(migration.kind), "reverts": migration.reverts}
+        networks = {"from": str(migration.previous), "to": str(migration.desired)}
+        emit_migration(BEGUN, request.cluster, {**which, **networks, "started_by": migration.started_by})
     done = f", {len(migration.steps)} steps recorded" if migration.steps else ""
     logger.info(
         "%s: migration %s: %s -> %s%s",

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 from prefect.utilities.urls import url_for
 
@@ -25,6 +26,8 @@ from migration.standing import StandingFacts, cut_message, landing_message, stop
 from tasks.rescheduling import ERRAND
 
 CANCELLED: Final = "it was cancelled"
+URGENT: Final = "urgent"
+"""The queue of a work pool that has no limit, so that nobody keeps a cluster between two CNIs waiting."""
 
 
 async def land(run: FlowRun, flow: str, tell: Tell) -> str:
@@ -71,7 +74,20 @@ async def _send(run: FlowRun) -> str:
             run.deployment_id,
             parameters=run.parameters,
             tags=[*run.tags, ERRAND],
+            work_queue_name=await _urgent_queue(client, run.deployment_id),
             # The hook may be run twice; one errand is enough.
             idempotency_key=f"to the next safe point after {run.id}",
         )
     return url_for(sent) or f"flow run {sent.id}"
+
+
+async def _urgent_queue(client: PrefectClient, deployment_id: UUID) -> str | None:
+    """Return the urgent queue's name if the deployment's work pool has it: Prefect would make one that is missing."""
+    pool = (await client.read_deployment(deployment_id)).work_pool_name
+    if pool is None:
+        return None
+    try:
+        await client.read_work_queue_by_name(URGENT, work_pool_name=pool)
+    except ObjectNotFound:
+        return None
+    return URGENT

@@ -22,7 +22,7 @@ R = TypeVar("R")
 async def patiently(
     ask: Callable[[], Awaitable[R]], *, patience: timedelta = PATIENCE, pause_seconds: float = PAUSE_SECONDS
 ) -> R:
-    """Return what the Prefect server answers, asking again while it can't be reached; raises httpx.TransportError.
+    """Return what the Prefect server answers, asking again while it can't be reached, or fails; then raises that.
 
     Only for where a run may stand for that long: at a safe point.
     """
@@ -30,8 +30,13 @@ async def patiently(
     while True:
         try:
             return await ask()
-        except httpx.TransportError as error:
-            if time.monotonic() >= ends:
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            if time.monotonic() >= ends or not _is_away(error):
                 raise
             get_run_logger().warning("the Prefect server can't be reached, so the run waits here: %s", error)
             await asyncio.sleep(pause_seconds)
+
+
+def _is_away(error: httpx.TransportError | httpx.HTTPStatusError) -> bool:
+    """Tell whether the server may be well again by itself: a 5xx is its database's or a proxy's, not the question's."""
+    return isinstance(error, httpx.TransportError) or error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR

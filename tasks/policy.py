@@ -15,6 +15,7 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 
 from clusters.journal import read_migration
+from clusters.recording import ChangeRecorder
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.bookkeeping import record_step
 from clusters.steps.measuring import measured
@@ -22,6 +23,8 @@ from clusters.steps.result import StepResult
 from migration.errors import MigrationError, Transient
 from migration.journal import Migration
 from migration.models import RunningMigration, StepOutcome
+from tasks.events import telling_step
+from tasks.progress import progress_artifact
 
 RETRY_DELAYS_SECONDS: Final[list[float]] = [2, 10, 30, 60]
 """Between the tries of a step. Requests are repeated further down already: these bridge an outage of the API server."""
@@ -108,11 +111,16 @@ async def perform(
 ) -> StepOutcome:
     """Run a step while the lock is held, and leave its outcome in the journal. Raises LockLost before the next change.
 
-    The outage that workloads have during a disruptive step is measured, unless the step does so itself.
+    The outage that workloads have during a disruptive step is measured, unless the step does so itself. What it changes
+    is kept as evidence, how far it is shown on its page, and how it begins and ends told as events.
     """
     logger = get_run_logger()
-    with _named(step):
-        async with open_cluster(run.cluster, logger.info, holder=run.holder) as opened:
+    recorder = ChangeRecorder(run.id, step=step, run=run.request.run_id)
+    with _named(step), telling_step(run, step) as told:
+        async with (
+            progress_artifact(run.cluster, step) as progress,
+            open_cluster(run.cluster, logger.info, holder=run.holder, recorder=recorder, progress=progress) as opened,
+        ):
             started_at = datetime.now(UTC)
             result = await (measured(opened, lambda: act(opened)) if disruptive else act(opened))
             outcome = StepOutcome(
@@ -128,6 +136,7 @@ async def perform(
                 findings=result.findings,
             )
             await record_step(opened, run.id, outcome)
+        told.outcome = outcome
     logger.info("%s: %s: %s, %s", run.cluster.name, step, outcome.status, outcome.summary)
     return outcome
 

@@ -13,6 +13,7 @@ from migration.errors import PreflightFailed
 from migration.models import MigrationRequest, Severity
 from migration.readiness import refuse_unknown_codes
 from migration.readiness_report import ReadinessReport, readiness_report, readiness_to_markdown
+from tasks.events import emit_findings
 from tasks.policy import looking_task
 from tasks.schedules import with_schedules
 
@@ -41,6 +42,7 @@ async def _examined(request: MigrationRequest) -> ReadinessReport:
     report = readiness_report(await survey_cluster(request, logger.info), request)
     for finding in report.findings:
         logger.log(_LEVELS[finding.severity], "%s: %s", finding.severity, finding)
+    emit_findings(report.cluster, report.findings, migration=report.unfinished)
     logger.info("%s", report.verdict)
     await acreate_markdown_artifact(
         readiness_to_markdown(report),

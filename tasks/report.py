@@ -17,6 +17,8 @@ from migration.journal import Migration
 from migration.models import Finding, MigrationReport, MigrationRequest, Runbook, RunningMigration
 from migration.report import failure_to_markdown, merge_outages, to_markdown
 from migration.standing import Standing, failure_message, standing, stop_message
+from tasks.events import FAILED, FINISHED, STOPPED, emit_migration, report_payload
+from tasks.evidence import keep_report
 from tasks.policy import looking_task
 
 
@@ -26,8 +28,11 @@ async def report_migration(run: RunningMigration, findings: tuple[Finding, ...])
     async with open_cluster(run.cluster, get_run_logger().info) as opened:
         cluster = await opened.seed.cluster(run.cluster.name)
         migration = await read_migration(opened.api, run.id)
-    outcome: Literal["migrated", "taken back"] = "taken back" if migration.reverts else "migrated"
-    report = _report(run, cluster, migration, outcome=outcome, message=_message(cluster, migration), findings=findings)
+        outcome: Literal["migrated", "taken back"] = "taken back" if migration.reverts else "migrated"
+        message = _message(cluster, migration)
+        report = _report(run, cluster, migration, outcome=outcome, message=message, findings=findings)
+        await keep_report(opened, migration, report)
+    emit_migration(FINISHED, run.cluster, {"runbook": str(migration.kind), **report_payload(report)})
     await _publish(report)
     await _settle_failure(report)
     return report
@@ -71,6 +76,8 @@ async def report_failure(run: RunningMigration, error: Exception) -> Standing:
     logger.error("%s: %s", run.cluster.name, told)
     for line in (f"state: {found.state}", f"resume: {found.resume}", f"revert: {found.revert}"):
         logger.error("%s: %s", run.cluster.name, line)
+    which = {"migration": run.id, "runbook": str(run.request.runbook), "step": step, "error": type(error).__name__}
+    emit_migration(FAILED, run.cluster, {**which, "summary": told, "state": found.state})
     await acreate_markdown_artifact(
         failure_to_markdown(run.cluster, run.id, told, found, facts.migration.steps if facts.migration else ()),
         key=f"migration-failure-{run.cluster.name}",
@@ -87,6 +94,7 @@ async def report_stop(run: RunningMigration, stop: RunStopped) -> MigrationRepor
         cluster, migration = await opened.seed.cluster(run.cluster.name), await read_migration(opened.api, run.id)
     message = stop_message(run.cluster, str(stop), facts)
     report = _report(run, cluster, migration, outcome="stopped", message=message, findings=())
+    emit_migration(STOPPED, run.cluster, {"runbook": str(migration.kind), **report_payload(report)})
     await _publish(report)
     return report
 

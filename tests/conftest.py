@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.programs import NO_CONTROL_PLANE, NO_KUBECTL, find_control_plane, find_kubectl
+from tests.programs import (
+    NO_BROWSER,
+    NO_CONTROL_PLANE,
+    NO_KUBECTL,
+    NO_POSTGRES,
+    NO_REDIS,
+    find_browser,
+    find_control_plane,
+    find_kubectl,
+    find_postgres,
+    find_redis,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +42,10 @@ class Need:
 
 NEEDS = (
     Need("kubectl", find_kubectl, "REQUIRE_KUBECTL", NO_KUBECTL),
+    Need("browser", find_browser, "REQUIRE_BROWSER", NO_BROWSER),
     Need("control_plane", find_control_plane, "REQUIRE_CONTROL_PLANE", NO_CONTROL_PLANE),
+    Need("postgres", find_postgres, "REQUIRE_POSTGRES", NO_POSTGRES),
+    Need("redis", find_redis, "REQUIRE_REDIS", NO_REDIS),
 )
 
 

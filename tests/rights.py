@@ -27,6 +27,11 @@ def seed_manifests(cluster: str) -> list[Any]:
     return read_manifests(MANIFESTS / "seed.yaml", CLUSTER_ID=cluster)
 
 
+def fleet_manifests() -> list[Any]:
+    """Return the objects that let a fleet's run list the Clusters of a seed."""
+    return read_manifests(MANIFESTS / "fleet.yaml")
+
+
 def user_cluster_manifests() -> list[Any]:
     """Return the objects of the user cluster's manifest."""
     return read_manifests(MANIFESTS / "user-cluster.yaml")

@@ -36,7 +36,7 @@ class RunningPrefect:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

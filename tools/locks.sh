@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compile requirements.lock and requirements-dev.lock from pyproject.toml. Existing pins stay unless asked for:
+# Compile the requirements locks from pyproject.toml: requirements.lock for one machine, requirements-production.lock for the
+# image, requirements-dev.lock for tests. Existing pins stay unless asked for:
 #   tools/locks.sh                          after a change of pyproject.toml
 #   tools/locks.sh --upgrade                everything to its newest allowed version
 #   tools/locks.sh --upgrade-package httpx  one package
@@ -21,10 +22,12 @@ compile() { # the lock file, then pip-compile's options
     --annotation-style=line --build-deps-for editable --extra lab "$@" --output-file "$draft" pyproject.toml
   {
     echo "# Compiled from pyproject.toml by tools/locks.sh; CONTRIBUTING.md says how. Don't edit."
-    sed 's/-c requirements.lock, //; s/ -c requirements.lock$/ requirements.lock/' "$draft"
+    # The lock that pins are taken from is no reason to want a package.
+    sed -E 's/-c requirements[a-z-]*\.lock, //g; s/ -c (requirements[a-z-]*\.lock)$/ \1/' "$draft"
   } >"$lock"
   rm "$draft"
 }
 
 compile requirements.lock "$@"
-compile requirements-dev.lock --extra dev --constraint requirements.lock "$@"
+compile requirements-production.lock --extra kubernetes --extra redis --extra s3 --constraint requirements.lock "$@"
+compile requirements-dev.lock --extra dev --constraint requirements-production.lock "$@"

@@ -84,9 +84,13 @@ async def _confirm_gone(
     ]
     lives += [Live(opened.api, PODS, place_of, namespace=NAMESPACE, labels=f"k8s-app={name}") for name in pods]
 
+    most = 0
+
     def missing() -> str | None:
+        nonlocal most
         left = [f"{live.kind.plural} {place.strip('/')}" for live in lives for place in live.values()]
-        name = addon.capitalize()
+        name, most = addon.capitalize(), max(most, len(left))
+        opened.progress(most - len(left), most, f"of {name}'s objects and pods gone")
         return f"{len(left)} objects of {name} to go ({', '.join(sorted(left)[:3])})" if left else None
 
     async with watching(*lives) as view:

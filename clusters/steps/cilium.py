@@ -152,6 +152,7 @@ class _CiliumWatch:
 
     def __init__(self, opened: OpenedCluster, version: str, platform: Platform) -> None:
         self._version, self._is_addon = version, platform == "addons"
+        self._progress = opened.progress
         api = opened.api
         self.cluster = opened.seed.live_cluster(opened.ref.name)
         self.applications = _one(api, APPLICATION_INSTALLATIONS, APPLICATION, narrowing.application)
@@ -173,7 +174,9 @@ class _CiliumWatch:
         )
 
     def missing(self) -> str | None:
-        missing = waits_for(self.facts())
+        facts = self.facts()
+        self._progress(len(facts.nodes & facts.cilium_nodes), len(facts.nodes), "nodes on which Cilium runs")
+        missing = waits_for(facts)
         return None if missing is None else with_faults(missing, *self.lives)
 
     def facts(self) -> CiliumFacts:

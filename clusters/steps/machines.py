@@ -108,10 +108,12 @@ async def rotate_machine_deployment(
     )
 
     def missing() -> str | None:
+        left = old_nodes & {node.uid for node in nodes.values()}
+        opened.progress(len(old_nodes) - len(left), len(old_nodes), f"nodes of {machine_deployment} replaced")
         text = _progress(
             deployments.get(name, namespace=namespace),
             old_machines & {machine.uid for machine in machines.values()},
-            old_nodes & {node.uid for node in nodes.values()},
+            left,
         )
         return with_faults(f"MachineDeployment {name}: {text}", deployments, machines, nodes) if text else None
 

@@ -97,6 +97,7 @@ class _Restart:
         self._slots = asyncio.Semaphore(options.concurrency)
         self._expected = ready_by_workload(pods.values())
         self.restarted: set[str] = set()
+        self._planned = 0
         self._given_up: set[str] = set()
         self._blocked = 0
         self._evicted_at: dict[str, float] = {}
@@ -119,6 +120,7 @@ class _Restart:
 
     async def _restart_waves(self, plan: RestartPlan) -> None:
         started = time.monotonic()
+        self._planned = len(self.restarted) + plan.count
         try:
             for wave in plan.waves:
                 await self._restart_wave(wave)
@@ -220,6 +222,7 @@ class _Restart:
         else:
             await self._delete(pod)
         self.restarted.add(pod.uid)
+        self._opened.progress(len(self.restarted), self._planned, "pods restarted")
 
     async def _delete(self, pod: Pod, *, grace_seconds: int | None = None) -> None:
         for attempt in range(CONFLICT_TRIES):

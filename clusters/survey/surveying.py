@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from clusters import access
-from clusters.connections import seed_kubeconfig
-from clusters.expiry import expires_at
 from clusters.journal import read_journal
 from clusters.policies import list_policies
 from clusters.seed import OpenedCluster, open_cluster, open_seed
@@ -71,7 +69,7 @@ async def survey(opened: OpenedCluster, request: MigrationRequest) -> ClusterSur
         workloads=workloads(apps),
         webhooks=with_backends(webhooks, seen["pods"]),
         multus=bool(definitions) or has_multus(apps),
-        reached_url="" if opened.is_administrator_s else opened.api.url,
+        reached_url="" if opened.way_in.is_administrator_s else opened.api.url,
         credentials=tuple(_credentials(opened, seen["cluster"])),
     )
 
@@ -150,10 +148,8 @@ async def _optional(look: Awaitable[T], default: T) -> T:
 
 async def _rights(opened: OpenedCluster, request: MigrationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return which rights are missing, and which of those that only dim the view."""
-    namespace = opened.kubeconfig_secret.partition("/")[0]
-    on_seed = access.on_seed(opened.ref.name, namespace, as_admin=opened.is_administrator_s)
     seed, user_cluster, view = await asyncio.gather(
-        access.denied(opened.seed.api, on_seed),
+        opened.seed.missing_rights(opened.ref.name, as_administrator=opened.way_in.is_administrator_s),
         access.denied(opened.api, access.in_user_cluster(request)),
         access.denied(opened.api, access.for_the_view(request)),
     )
@@ -163,16 +159,14 @@ async def _rights(opened: OpenedCluster, request: MigrationRequest) -> tuple[tup
 async def _denied_on_seed(cluster: ClusterRef) -> tuple[str, ...]:
     """Return what is missing of the rights that every migration needs, when the Cluster itself may be out of reach."""
     async with open_seed(cluster.seed) as seed:
-        # KKP 2.31, pkg/resources: a user cluster's namespace is its name behind `cluster-`.
-        return await access.denied(seed.api, access.on_seed(cluster.name, f"cluster-{cluster.name}", as_admin=False))
+        return await seed.missing_rights(cluster.name, as_administrator=False)
 
 
 def _credentials(opened: OpenedCluster, cluster: ClusterFacts) -> Iterable[CredentialFacts]:
     if opened.expires_at is not None:
-        source = f"kubeconfig of {cluster.name} (Secret {opened.kubeconfig_secret} on seed {opened.ref.seed})"
+        source = f"kubeconfig of {cluster.name} ({opened.way_in.source})"
         yield CredentialFacts(source=source, expires_at=opened.expires_at)
-    if (end := expires_at(seed_kubeconfig(opened.seed.connection))) is not None:
-        yield CredentialFacts(source=f"kubeconfig of seed {opened.seed.connection}", expires_at=end)
+    yield from opened.seed.credentials()
 
 
 def _preflight_failed(cluster: ClusterRef, denied: Iterable[str]) -> PreflightFailed:

@@ -51,6 +51,18 @@ def permissions(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[F
         )
 
 
+def platform(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
+    """Find that KKP's REST API tells less than a seed: a blocker would rule out this way in altogether."""
+    if unseen := survey.cluster.unseen:
+        yield warning(
+            "platform-unseen",
+            f"Cluster {survey.cluster.name}",
+            f"KKP's REST API doesn't show {', '.join(unseen[:-1])}{' and ' if unseen[:-1] else ''}{unseen[-1]}",
+            f"Look on its seed, or ask who can: `kubectl get cluster {survey.cluster.name} -o yaml`; KKP changes "
+            "nothing on a paused cluster, nor on one with a worker-name.",
+        )
+
+
 def missing_permission(denied: str) -> Finding:
     """Return the finding of a right that is missing, as `verb resource on where`."""
     advice = "Grant it to the account of this project: deployments/rbac has the roles."
@@ -63,4 +75,4 @@ def _place(url: str) -> tuple[str | None, int, str]:
     return parts.hostname, parts.port or 443, parts.path.rstrip("/")
 
 
-RULES = (way_in, expiry, permissions)
+RULES = (way_in, expiry, permissions, platform)

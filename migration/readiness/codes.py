@@ -23,6 +23,7 @@ SEVERITIES: Final[Mapping[str, tuple[Severity, ...]]] = {
     "another-api-server": (_B,),
     "kubeconfig-expires": (_B, _W),
     "permission-missing": (_B,),
+    "platform-unseen": (_W,),
     "view-dimmed": (_W,),
     # The maintenance windows.
     "cluster-window-missing": (_B, _W),

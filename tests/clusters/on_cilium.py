@@ -16,6 +16,7 @@ from migration.journal import Migration
 from migration.models import Cni, CniType, MigrationRequest, Network, ProxyMode, Runbook
 from tests.clusters.conftest import VERSION, LabCluster
 from tests.clusters.looking import becomes
+from tests.seed_api import seed_api
 
 # A whole installation, on a machine that has other work as well.
 LONG = timedelta(seconds=60)
@@ -49,7 +50,7 @@ async def have_arrived(opened: OpenedCluster, migration: Migration | None) -> No
     await opened.seed.label(opened.ref.name, present=True)
     cni = migration.desired_cni.model_dump(mode="json")
     spec = {"cniPlugin": cni, "clusterNetwork": {"proxyMode": migration.desired.proxy_mode}}
-    await opened.seed.api.patch(CLUSTERS, opened.ref.name, {"spec": spec})
+    await seed_api(opened.seed).patch(CLUSTERS, opened.ref.name, {"spec": spec})
 
 
 async def begin(cluster: LabCluster, opened: OpenedCluster, runbook: Runbook, **changes: Any) -> Migration:

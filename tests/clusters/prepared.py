@@ -25,6 +25,7 @@ from clusters.survey import survey_cluster
 from migration.models import ClusterRef, MigrationRequest, Severity
 from migration.readiness import findings
 from tests.clusters.test_policies import definition
+from tests.seed_api import seed_api
 
 WITHOUT: Final = ("kkp", "workloads", "nodes", "machines", "network")
 Json = dict[str, Any]
@@ -42,7 +43,7 @@ class Prepared:
     def __init__(self, opened: OpenedCluster) -> None:
         self.opened = opened
         self.api: KubeApi = opened.api
-        self.seed: KubeApi = opened.seed.api
+        self.seed: KubeApi = seed_api(opened.seed)
         self.name = opened.ref.name
 
     async def cluster(self, *, status: Json | None = None, **fields: Any) -> None:

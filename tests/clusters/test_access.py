@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from clusters import access
-from clusters.connections import ENVIRONMENT_VARIABLE, seed_kubeconfig
+from clusters.connections import ENVIRONMENT_VARIABLE, find_connection
 from clusters.journal import read_migration
 from clusters.kinds import SECRETS
 from clusters.lock import release_lock, renew_lock, try_lock
@@ -44,8 +44,17 @@ from migration.targets import reverting_request
 from tests.clusters.conftest import SOON, VERSION
 from tests.programs import find_kubectl
 from tests.rbac import atoms_of_rule
-from tests.rights import account_token, apply, seed_manifests, set_rules, user_cluster_manifests, without
+from tests.rights import (
+    account_token,
+    apply,
+    fleet_manifests,
+    seed_manifests,
+    set_rules,
+    user_cluster_manifests,
+    without,
+)
 from tests.running_lab import ROOT, Kubectl
+from tests.seed_api import seed_api
 
 
 def with_token(kubeconfig: dict[str, Any], token: str) -> str:
@@ -58,10 +67,10 @@ async def limited(
     opened: OpenedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[OpenedCluster]:
     """The cluster, opened by accounts that have the manifests' rights."""
-    seed, name = opened.seed.api, opened.ref.name
+    seed, name = seed_api(opened.seed), opened.ref.name
     await apply(seed, seed_manifests(name))
     await apply(opened.api, user_cluster_manifests())
-    _, admin = await opened.seed.user_cluster_kubeconfig(await opened.seed.cluster(name))
+    admin = (await opened.seed.way_into(await opened.seed.cluster(name))).kubeconfig
     lesser = with_token(admin, await account_token(opened.api, "kube-system"))
     body = {
         "apiVersion": "v1",
@@ -70,7 +79,9 @@ async def limited(
         "data": {"kubeconfig": base64.b64encode(lesser.encode()).decode()},
     }
     await seed.create(SECRETS, body, namespace=f"cluster-{name}")
-    kubeconfig = with_token(seed_kubeconfig(opened.ref.seed), await account_token(seed, "cni-migration"))
+    kubeconfig = with_token(
+        (await find_connection(opened.ref.seed)).kubeconfig, await account_token(seed, "cni-migration")
+    )
     (tmp_path / "limited.kubeconfig").write_text(kubeconfig)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path))
     async with open_cluster(ClusterRef(seed="limited", name=name), lambda line: None) as found:
@@ -97,11 +108,23 @@ async def test_the_manifests_allow_all_that_is_asked_for(limited, cluster):
     assert len(found.policies.calico) > 0
 
 
+async def test_a_fleet_may_list_the_clusters_once_it_is_granted(limited, opened):
+    with pytest.raises(Forbidden, match=r"may not be listed: .*deployments/rbac/fleet.yaml"):
+        await limited.seed.list_clusters()
+
+    seed, manifests = seed_api(opened.seed), fleet_manifests()
+    await apply(seed, manifests)
+
+    assert limited.ref.name in {found.ref.name for found in await limited.seed.list_clusters()}
+    # The other tests here are about an account that may do no more than one cluster needs.
+    await set_rules(seed, next(found for found in manifests if found["kind"] == "ClusterRole"), [])
+
+
 async def test_they_allow_no_more(limited):
     with pytest.raises(Forbidden, match='cannot list resource "secrets" in API group "" at the cluster scope'):
         await limited.api.list(SECRETS)
     with pytest.raises(Forbidden, match='cannot list resource "secrets" in API group "" in the namespace "cluster-'):
-        await limited.seed.api.list(SECRETS, namespace=limited.kubeconfig_secret.partition("/")[0])
+        await seed_api(limited.seed).list(SECRETS, namespace=f"cluster-{limited.ref.name}")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +183,7 @@ async def test_a_right_that_only_dims_the_view_stops_nobody(opened, limited, clu
 @pytest.mark.parametrize("kind", ["ClusterRole", "Role"])
 async def test_what_is_missing_on_the_seed_is_named_though_the_cluster_stays_closed(opened, limited, cluster, kind):
     role = next(found for found in seed_manifests(cluster.name) if found["kind"] == kind)
-    await set_rules(opened.seed.api, role, without(role["rules"], 0))
+    await set_rules(seed_api(opened.seed), role, without(role["rules"], 0))
     request = cluster.request.model_copy(update={"cluster": ClusterRef(seed="limited", name=cluster.name)})
 
     with pytest.raises(PreflightFailed) as error:
@@ -179,7 +202,7 @@ def kubeconfig_of_another(cluster) -> bytes:
 
 async def test_another_cluster_s_kubeconfig_is_a_blocker(opened, limited, cluster):
     data = {"kubeconfig": base64.b64encode(kubeconfig_of_another(cluster)).decode()}
-    await opened.seed.api.patch(
+    await seed_api(opened.seed).patch(
         SECRETS, access.MIGRATION_KUBECONFIG, {"data": data}, namespace=f"cluster-{cluster.name}"
     )
     request = cluster.request.model_copy(update={"cluster": ClusterRef(seed="limited", name=cluster.name)})
@@ -191,9 +214,9 @@ async def test_another_cluster_s_kubeconfig_is_a_blocker(opened, limited, cluste
 
 @pytest.mark.parametrize("token", ["with\nnewline", "with\x00nul"])
 async def test_a_token_that_can_t_be_one_is_told_before_it_is_sent(opened, limited, cluster, token):
-    _, admin = await opened.seed.user_cluster_kubeconfig(await opened.seed.cluster(cluster.name))
+    admin = (await opened.seed.way_into(await opened.seed.cluster(cluster.name))).kubeconfig
     data = {"kubeconfig": base64.b64encode(with_token(admin, token).encode()).decode()}
-    await opened.seed.api.patch(
+    await seed_api(opened.seed).patch(
         SECRETS, access.MIGRATION_KUBECONFIG, {"data": data}, namespace=f"cluster-{cluster.name}"
     )
 
@@ -203,9 +226,9 @@ async def test_a_token_that_can_t_be_one_is_told_before_it_is_sent(opened, limit
 
 
 async def test_credentials_that_are_refused_are_told_with_their_secret(opened, limited, cluster):
-    _, admin = await opened.seed.user_cluster_kubeconfig(await opened.seed.cluster(cluster.name))
+    admin = (await opened.seed.way_into(await opened.seed.cluster(cluster.name))).kubeconfig
     data = {"kubeconfig": base64.b64encode(with_token(admin, "expired").encode()).decode()}
-    await opened.seed.api.patch(
+    await seed_api(opened.seed).patch(
         SECRETS, access.MIGRATION_KUBECONFIG, {"data": data}, namespace=f"cluster-{cluster.name}"
     )
 
@@ -230,7 +253,7 @@ async def test_the_documented_commands_make_the_accounts_and_their_kubeconfigs(c
 
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "connections"))
     async with open_cluster(ClusterRef(seed="production", name=cluster.name), lambda line: None) as found:
-        assert found.kubeconfig_secret == f"cluster-{cluster.name}/cni-migration-kubeconfig"
+        assert found.way_in.source == f"Secret cluster-{cluster.name}/cni-migration-kubeconfig on seed production"
         assert (await survey(found, cluster.request)).denied == ()
 
 

@@ -24,6 +24,7 @@ from migration.errors import (
     Unauthorized,
     Unreachable,
 )
+from tests.seed_api import seed_api
 
 NAMESPACE = "shop"
 numbers = itertools.count(1)
@@ -109,7 +110,7 @@ async def test_a_webhooks_refusal_is_told_from_a_missing_permission(shared_opene
     patch = {"spec": {"cniPlugin": {"type": "cilium", "version": "1.19.4"}}}
 
     with pytest.raises(Rejected, match="cannot change CNI plugin type, unless unsafe-cni-migration label is present"):
-        await shared_opened.seed.api.patch(CLUSTERS, shared.name, patch)
+        await seed_api(shared_opened.seed).patch(CLUSTERS, shared.name, patch)
 
 
 class TestRepeats:

@@ -9,6 +9,7 @@ from clusters.seed import open_cluster
 from migration.errors import LockLost, Transient
 from migration.journal import NAME, NAMESPACE
 from tests.clusters.test_lock import let_expire, remove_lease
+from tests.seed_api import seed_api
 
 LEASE_PATH = f"/namespaces/{NAMESPACE}/leases"
 
@@ -54,14 +55,14 @@ async def test_whoever_lost_the_lock_changes_nothing_more_in_the_user_cluster(he
 
 async def test_whoever_lost_the_lock_changes_nothing_more_on_the_seed(held, api, monkeypatch):
     async with open_cluster(held, tell, holder="run-1") as opened:
-        before = await opened.seed.api.get(CLUSTERS, held.name)
+        before = await seed_api(opened.seed).get(CLUSTERS, held.name)
         await taken_over(api, monkeypatch)
 
         with pytest.raises(LockLost):
             await opened.seed.label(held.name, present=True)
-        assert (await opened.seed.api.get(CLUSTERS, held.name))["metadata"].get("labels") == before["metadata"].get(
-            "labels"
-        )
+        assert (await seed_api(opened.seed).get(CLUSTERS, held.name))["metadata"].get("labels") == before[
+            "metadata"
+        ].get("labels")
 
 
 async def test_a_cluster_is_not_opened_for_whoever_lost_its_lock(held, api, monkeypatch):

@@ -98,6 +98,9 @@ async def test_a_sound_cluster_is_told_nothing_but_what_no_api_shows(name):
         await cluster.node()
 
     assert set(await codes_of(request_for(name))) == {"tunnel-port", "quota-unseen"}
+    by_rest = request_for(name).model_copy(update={"cluster": ClusterRef(seed="lab-api", name=name)})
+    assert set(await codes_of(by_rest)) == {"tunnel-port", "quota-unseen", "platform-unseen"}
+    await fires(by_rest, "platform-unseen")
 
 
 async def test_what_is_asked_for(name):
@@ -334,7 +337,7 @@ async def limited_account(cluster: Prepared) -> None:
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     made = await cluster.api.post(SERVICE_ACCOUNTS, "cni-migration", "token", body, namespace="kube-system")
     seed = cluster.opened.seed
-    _, kubeconfig = await seed.user_cluster_kubeconfig(await seed.cluster(cluster.name))
+    kubeconfig = (await seed.way_into(await seed.cluster(cluster.name))).kubeconfig
     users = [{"name": kubeconfig["users"][0]["name"], "user": {"token": made["status"]["token"]}}]
     await cluster.kubeconfig(yaml.safe_dump({**kubeconfig, "users": users}))
 

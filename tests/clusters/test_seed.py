@@ -11,6 +11,7 @@ from migration.errors import Conflict, Forbidden, InvalidRequest, Permanent, Rej
 from migration.models import ClusterRef, Cni, CniType, Network
 from migration.patches import INITIAL_VALUES, UNSAFE_CNI_MIGRATION
 from migration.windows import UpdateWindow
+from tests.seed_api import seed_api
 from tests.unit.making import CANAL, CILIUM
 
 VALUES = {"tunnelPort": 8473, "operator": {"replicas": 1}}
@@ -22,7 +23,7 @@ def seed(opened):
 
 
 async def cluster_object(seed, cluster):
-    return await seed.api.get(CLUSTERS, cluster.name)
+    return await seed_api(seed).get(CLUSTERS, cluster.name)
 
 
 async def test_an_unknown_cluster_is_refused_with_what_its_name_is(shared_opened):
@@ -44,14 +45,14 @@ async def test_the_default_values_are_read_from_their_block(shared_opened):
 @pytest.mark.parametrize("block", ["a: [", "- a\n- b", "just a text"])
 async def test_default_values_that_make_no_sense_are_refused_and_not_replaced(shared_opened, block):
     seed = shared_opened.seed
-    definition = await seed.api.get(APPLICATION_DEFINITIONS, "cilium")
-    await seed.api.patch(APPLICATION_DEFINITIONS, "cilium", {"spec": {"defaultValuesBlock": block}})
+    definition = await seed_api(seed).get(APPLICATION_DEFINITIONS, "cilium")
+    await seed_api(seed).patch(APPLICATION_DEFINITIONS, "cilium", {"spec": {"defaultValuesBlock": block}})
     try:
         with pytest.raises(Permanent, match="defaultValuesBlock of ApplicationDefinition cilium"):
             await seed.cilium_defaults()
     finally:
         original = definition["spec"]["defaultValuesBlock"]
-        await seed.api.patch(APPLICATION_DEFINITIONS, "cilium", {"spec": {"defaultValuesBlock": original}})
+        await seed_api(seed).patch(APPLICATION_DEFINITIONS, "cilium", {"spec": {"defaultValuesBlock": original}})
 
 
 async def test_the_label_is_added_and_taken_away_once(seed, cluster):
@@ -62,7 +63,7 @@ async def test_the_label_is_added_and_taken_away_once(seed, cluster):
 
 
 async def test_a_label_of_any_value_counts(seed, cluster):
-    await seed.api.patch(CLUSTERS, cluster.name, {"metadata": {"labels": {UNSAFE_CNI_MIGRATION: "false"}}})
+    await seed_api(seed).patch(CLUSTERS, cluster.name, {"metadata": {"labels": {UNSAFE_CNI_MIGRATION: "false"}}})
 
     assert not await seed.label(cluster.name, present=True)
     assert (await cluster_object(seed, cluster))["metadata"]["labels"][UNSAFE_CNI_MIGRATION] == "false"
@@ -70,7 +71,9 @@ async def test_a_label_of_any_value_counts(seed, cluster):
 
 async def test_the_clusters_own_window_is_read_as_it_stands_there(seed, cluster):
     before = (await seed.cluster(cluster.name)).update_window
-    await seed.api.patch(CLUSTERS, cluster.name, {"spec": {"updateWindow": {"start": "Sat 22:30", "length": "1h30m"}}})
+    await seed_api(seed).patch(
+        CLUSTERS, cluster.name, {"spec": {"updateWindow": {"start": "Sat 22:30", "length": "1h30m"}}}
+    )
 
     assert before is None
     assert (await seed.cluster(cluster.name)).update_window == UpdateWindow(start="Sat 22:30", length="1h30m")
@@ -81,7 +84,7 @@ class TestSwitch:
     async def paused(self, seed, cluster):
         """KKP's controllers keep out, so that the Cluster stays as the test left it."""
         await seed.label(cluster.name, present=True)
-        await seed.api.patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
+        await seed_api(seed).patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
 
     def switch(self, seed, cluster, *, expected=CANAL, desired=CILIUM):
         return seed.switch_network(
@@ -115,14 +118,14 @@ class TestSwitch:
         assert (await seed.cluster(cluster.name)).cni == other
 
     async def test_conflicts_are_met_with_a_fresh_reading(self, seed, cluster, monkeypatch):
-        monkeypatch.setattr("clusters.seed.CONFLICT_PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr("clusters.kubernetes_seed.CONFLICT_PAUSE_SECONDS", 0.01)
         cluster.seed_fault("409", method="PATCH", times=CONFLICT_TRIES - 1)
 
         assert await self.switch(seed, cluster)
         assert (await seed.cluster(cluster.name)).cni == CILIUM
 
     async def test_a_storm_of_conflicts_ends_in_one(self, seed, cluster, monkeypatch):
-        monkeypatch.setattr("clusters.seed.CONFLICT_PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr("clusters.kubernetes_seed.CONFLICT_PAUSE_SECONDS", 0.01)
         cluster.seed_fault("409", method="PATCH", times=CONFLICT_TRIES)
 
         with pytest.raises(Conflict, match="changes faster than it can be patched"):
@@ -133,7 +136,7 @@ class TestSwitch:
     async def test_a_change_of_somebody_else_survives_the_switch(self, seed, cluster):
         async def annotate():
             for number in range(20):
-                await seed.api.patch(CLUSTERS, cluster.name, {"metadata": {"annotations": {"note": str(number)}}})
+                await seed_api(seed).patch(CLUSTERS, cluster.name, {"metadata": {"annotations": {"note": str(number)}}})
 
         await asyncio.gather(annotate(), self.switch(seed, cluster))
 
@@ -162,7 +165,7 @@ class TestSwitch:
 
 async def test_a_cluster_on_a_cni_of_its_own_is_refused(seed, cluster):
     await seed.label(cluster.name, present=True)
-    await seed.api.patch(
+    await seed_api(seed).patch(
         CLUSTERS, cluster.name, {"spec": {"pause": True, "cniPlugin": {"type": "none", "version": ""}}}
     )
 
@@ -177,7 +180,7 @@ class TestLesserKubeconfigs:
         await opened.api.create(SERVICE_ACCOUNTS, body, namespace="kube-system")
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         made = await opened.api.post(SERVICE_ACCOUNTS, "cni-migration", "token", request, namespace="kube-system")
-        _, found = await opened.seed.user_cluster_kubeconfig(await opened.seed.cluster(opened.ref.name))
+        found = (await opened.seed.way_into(await opened.seed.cluster(opened.ref.name))).kubeconfig
         found["users"][0]["user"] = {"token": made["status"]["token"]}
         return found
 
@@ -188,14 +191,14 @@ class TestLesserKubeconfigs:
             "metadata": {"name": "cni-migration-kubeconfig"},
             "data": {"kubeconfig": base64.b64encode(text.encode()).decode()},
         }
-        await opened.seed.api.create(SECRETS, body, namespace=f"cluster-{opened.ref.name}")
+        await seed_api(opened.seed).create(SECRETS, body, namespace=f"cluster-{opened.ref.name}")
 
     async def test_it_is_taken_before_the_administrator_s(self, opened, cluster):
-        assert opened.kubeconfig_secret == f"cluster-{cluster.name}/admin-kubeconfig"
+        assert opened.way_in.source == f"Secret cluster-{cluster.name}/admin-kubeconfig on seed lab"
         await self.put(opened, yaml.safe_dump(await self.account_kubeconfig(opened)))
 
         async with cluster.open() as found:
-            assert found.kubeconfig_secret == f"cluster-{cluster.name}/cni-migration-kubeconfig"
+            assert found.way_in.source == f"Secret cluster-{cluster.name}/cni-migration-kubeconfig on seed lab"
             with pytest.raises(Forbidden, match='User "system:serviceaccount:kube-system:cni-migration" cannot list'):
                 await found.api.list(SECRETS, namespace="shop")
 
@@ -225,8 +228,10 @@ class TestKubeconfigs:
 
     async def put(self, opened, data):
         namespace = f"cluster-{opened.ref.name}"
-        found = await opened.seed.api.get(SECRETS, "admin-kubeconfig", namespace=namespace)
-        await opened.seed.api.delete(SECRETS, "admin-kubeconfig", namespace=namespace, uid=found["metadata"]["uid"])
+        found = await seed_api(opened.seed).get(SECRETS, "admin-kubeconfig", namespace=namespace)
+        await seed_api(opened.seed).delete(
+            SECRETS, "admin-kubeconfig", namespace=namespace, uid=found["metadata"]["uid"]
+        )
         if data is not None:
             body = {
                 "apiVersion": "v1",
@@ -234,7 +239,7 @@ class TestKubeconfigs:
                 "metadata": {"name": "admin-kubeconfig", "namespace": namespace},
                 "data": data,
             }
-            await opened.seed.api.create(SECRETS, body, namespace=namespace)
+            await seed_api(opened.seed).create(SECRETS, body, namespace=namespace)
 
     async def reopen(self, cluster):
         async with open_cluster(ClusterRef(seed="lab", name=cluster.name), lambda line: None) as found:
@@ -255,7 +260,7 @@ class TestKubeconfigs:
                 await self.reopen(cluster)
             assert "s3cr3t" not in str(error.value)
             if data is None:
-                await opened.seed.api.create(
+                await seed_api(opened.seed).create(
                     SECRETS,
                     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "admin-kubeconfig"}},
                     namespace=f"cluster-{cluster.name}",

@@ -13,6 +13,7 @@ from migration.errors import DeadlineExceeded
 from migration.models import StepStatus
 from tests.clusters.looking import becomes
 from tests.clusters.on_cilium import CANAL_VERSION, LONG, SYSTEM, begin_to_canal, put_on_cilium
+from tests.seed_api import seed_api
 
 BRIEFLY = timedelta(seconds=1.5)
 
@@ -87,13 +88,13 @@ async def test_an_agent_that_crashes_is_named_with_its_words(cluster, opened, le
 
 
 async def test_a_paused_cluster_gets_no_canal(cluster, opened, leaving):
-    await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
+    await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
     await switch_cni(opened, leaving)
 
     with pytest.raises(DeadlineExceeded, match="KKP to apply the addon canal"):
         await wait(opened, deadline=timedelta(seconds=0.5))
 
-    await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": {"pause": False}})
+    await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": {"pause": False}})
     await wait(opened)
 
 

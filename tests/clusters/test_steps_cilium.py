@@ -18,6 +18,7 @@ from migration.patches import UNSAFE_CNI_MIGRATION
 from tests.clusters.conftest import SOON, VERSION
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
+from tests.seed_api import seed_api
 
 OPTIONS = RestartOptions()
 RELEASE_LABELS = f"owner=helm,name={RELEASE}"
@@ -172,7 +173,7 @@ class TestSwitch:
     async def test_a_cluster_that_somebody_switched_elsewhere_is_left_alone(self, opened, migration):
         await allow_cni_migration(opened)
         patch = {"spec": {"cniPlugin": {"type": "cilium", "version": "1.18.10"}}}
-        await opened.seed.api.patch(CLUSTERS, opened.ref.name, patch)
+        await seed_api(opened.seed).patch(CLUSTERS, opened.ref.name, patch)
 
         with pytest.raises(Permanent, match="somebody else works on it"):
             await switch_cni(opened, migration)

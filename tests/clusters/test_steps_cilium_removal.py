@@ -24,6 +24,7 @@ from tests.clusters.on_cilium import (
     uids_of,
     values_of,
 )
+from tests.seed_api import seed_api
 
 INSTALLATION = {"method": "PATCH", "path": "/applicationinstallations/cilium$"}
 AGENTS = {"method": "PATCH", "path": "/daemonsets/cilium$"}
@@ -184,7 +185,7 @@ async def test_a_cilium_that_never_came_up_is_not_waited_for(cluster, opened):
     cluster.platform_fault("helm-failure", subject="cilium", message="no such image")
     await opened.seed.label(cluster.name, present=True)
     network = {"cniPlugin": {"type": "cilium", "version": "1.19.4"}}
-    await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": network})
+    await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": network})
     await becomes(lambda: opened.api.find(APPLICATION_INSTALLATIONS, "cilium", namespace=SYSTEM))
     migration = await begin_to_canal(cluster, opened)
 

@@ -14,6 +14,7 @@ from migration.models import Cni, CniType, MigrationRequest, Runbook, StepStatus
 from tests.clusters.killing import kill_at
 from tests.clusters.on_cilium import SYSTEM, put_on_cilium, values_of
 from tests.flows.belongings import CILIUM_POLICIES, plant_cilium_policies
+from tests.seed_api import seed_api
 
 CANAL = Cni(type=CniType.CANAL, version="v3.30")
 
@@ -96,7 +97,7 @@ async def test_an_installation_that_is_gone_can_not_be_backed_up_any_more(opened
     await opened.api.patch(SECRETS, stored.secrets[0], {"data": {"list": None}}, namespace=SYSTEM)
     found = await opened.api.get(APPLICATION_INSTALLATIONS, "cilium", namespace=SYSTEM)
     patch = {"metadata": {"finalizers": None}}
-    await opened.seed.api.patch(CLUSTERS, opened.ref.name, {"spec": {"pause": True}})
+    await seed_api(opened.seed).patch(CLUSTERS, opened.ref.name, {"spec": {"pause": True}})
     await opened.api.delete(APPLICATION_INSTALLATIONS, "cilium", namespace=SYSTEM, uid=found["metadata"]["uid"])
     await opened.api.patch(APPLICATION_INSTALLATIONS, "cilium", patch, namespace=SYSTEM)
 

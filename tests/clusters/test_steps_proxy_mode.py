@@ -28,6 +28,7 @@ from tests.clusters.on_cilium import (
     put_on_cilium,
     uids_of,
 )
+from tests.seed_api import seed_api
 
 PROXY = {"method": "PATCH", "path": "/daemonsets/kube-proxy$"}
 
@@ -72,7 +73,7 @@ class TestOnAKkpThatDoesNotRoll:
     async def changing(self, cluster, opened, monkeypatch):
         monkeypatch.setattr(proxy_mode, "ROLL_PATIENCE_SECONDS", 0.3)
         migration = await begin_change(cluster, opened, ProxyMode.IPVS)
-        await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
+        await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
         await becomes(lambda: runs_without_checksum(opened.api))
         await switch_proxy_mode(opened, migration)
         await configure(opened.api, "ipvs")
@@ -142,7 +143,7 @@ async def runs_without_checksum(api):
 async def test_a_kkp_that_has_the_checksum_but_does_not_roll_is_helped_after_a_while(cluster, opened, monkeypatch):
     monkeypatch.setattr(proxy_mode, "ROLL_PATIENCE_SECONDS", 0.3)
     migration = await begin_change(cluster, opened, ProxyMode.IPVS)
-    await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
+    await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
     await switch_proxy_mode(opened, migration)
     before = await generation_of(opened.api, "kube-proxy")
     running = asyncio.create_task(see_through(opened, migration))
@@ -157,7 +158,7 @@ async def test_a_kkp_that_has_the_checksum_but_does_not_roll_is_helped_after_a_w
 
 async def test_a_mode_that_nobody_configures_ends_in_a_deadline_that_says_so(cluster, opened):
     migration = await begin_change(cluster, opened, ProxyMode.IPVS)
-    await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
+    await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
     await switch_proxy_mode(opened, migration)
 
     with pytest.raises(DeadlineExceeded, match=r"its ConfigMap says iptables\).*it goes on from here"):

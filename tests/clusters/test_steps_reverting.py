@@ -18,6 +18,7 @@ from tests.clusters.conftest import VERSION
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
 from tests.clusters.on_cilium import LONG, begin, begin_to_canal, have_arrived, put_on_cilium
+from tests.seed_api import seed_api
 from tests.unit.making import CANAL, CILIUM
 
 JOURNAL = {"method": "PUT", "path": "/configmaps/cni-migration$"}
@@ -41,7 +42,7 @@ async def unfinished(cluster, opened):
     owed = {"bare_pods": {"shop/debug-shell": "uid-1"}, "marks": {"cni-uninstall": "true"}}
     await change_migration(opened.api, migration.id, lambda found: found.model_copy(update=owed))
     await allow_cni_migration(opened)
-    await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
+    await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": {"pause": True}})
     await switch_cni(opened, migration)
     return await read_migration(opened.api, migration.id)
 
@@ -142,7 +143,7 @@ async def test_once_taken_back_there_is_nothing_more_to_take_back(cluster, opene
     request = taking_back(cluster, unfinished)
     back = await begin_migration(opened, request)
     network = {"cniPlugin": {"type": "canal", "version": "v3.30"}}
-    await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": network})
+    await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": network})
     await finish_migration(opened, back.id)
 
     assert await begin_migration(opened, request) is None
@@ -151,7 +152,7 @@ async def test_once_taken_back_there_is_nothing_more_to_take_back(cluster, opene
 async def test_a_migration_that_was_taken_back_can_be_made_anew(cluster, opened, unfinished):
     back = await begin_migration(opened, taking_back(cluster, unfinished))
     network = {"cniPlugin": {"type": "canal", "version": "v3.30"}}
-    await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": network})
+    await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": network})
     await finish_migration(opened, back.id)
 
     anew = await begin_migration(opened, request_for(cluster, desired_cni=CILIUM))

@@ -16,18 +16,19 @@ from migration.patches import INITIAL_VALUES
 from tests.clusters.conftest import VERSION
 from tests.clusters.killing import kill_at
 from tests.clusters.on_cilium import SYSTEM, begin, begin_to_canal, put_on_cilium
+from tests.seed_api import seed_api
 
 SWITCH = {"server": "lab", "method": "PATCH"}
 CILIUM = Cni(type=CniType.CILIUM, version=VERSION)
 
 
 async def cluster_object(opened):
-    return await opened.seed.api.get(CLUSTERS, opened.ref.name)
+    return await seed_api(opened.seed).get(CLUSTERS, opened.ref.name)
 
 
 async def annotate(opened, values):
     patch = {"metadata": {"annotations": {INITIAL_VALUES: values}}}
-    await opened.seed.api.patch(CLUSTERS, opened.ref.name, patch)
+    await seed_api(opened.seed).patch(CLUSTERS, opened.ref.name, patch)
 
 
 async def annotation(opened):
@@ -36,7 +37,7 @@ async def annotation(opened):
 
 async def pause(opened):
     """Keep KKP from acting, so that the Cluster stays as the step left it."""
-    await opened.seed.api.patch(CLUSTERS, opened.ref.name, {"spec": {"pause": True}})
+    await seed_api(opened.seed).patch(CLUSTERS, opened.ref.name, {"spec": {"pause": True}})
 
 
 class TestToCanal:
@@ -98,7 +99,7 @@ class TestToCanal:
         ],
     )
     async def test_what_somebody_else_changed_meanwhile_is_left_alone(self, cluster, opened, leaving, spec):
-        await opened.seed.api.patch(CLUSTERS, cluster.name, {"spec": spec})
+        await seed_api(opened.seed).patch(CLUSTERS, cluster.name, {"spec": spec})
         before = (await cluster_object(opened))["spec"]
 
         with pytest.raises(Permanent, match="somebody else works on it"):

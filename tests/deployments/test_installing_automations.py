@@ -12,7 +12,7 @@ from prefect.events.schemas.automations import AutomationCore
 
 from deployments.alerts import FLOWS, HEARTBEAT_LOST, NAMES, PREFIX, RESUMING, Alerting, automations
 from deployments.automations import install, installed, remove
-from deployments.serve import PREFECT_YAML
+from deployments.declared import PREFECT_YAML
 
 pytestmark = pytest.mark.timeout(240)
 BLOCK = "custom-webhook/sink"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.declared import PREFECT_YAML
 from deployments.schedules import Scheduled, contradictions, main
-from deployments.serve import PREFECT_YAML
 
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
 NIGHT = {"windows": [{"cron": "0 22 * * 6", "length_minutes": 240}]}

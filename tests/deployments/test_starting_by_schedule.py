@@ -8,16 +8,7 @@ import pytest
 from tests.running_lab import eventually
 from tests.running_prefect import prefect_process
 
-REGISTER = """
-import asyncio, yaml
-from deployments.serve import PREFECT_YAML, deployment
-
-async def register():
-    entries = yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
-    await deployment(next(entry for entry in entries if entry.get("schedules"))).aapply()
-
-asyncio.run(register())
-"""
+APPLY = ("-m", "deployments.apply", "--pool-type", "process")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +19,7 @@ def server(tmp_path_factory):
 
 
 def test_crashed_runs_are_looked_for_by_themselves(server):
-    done = server.python("-c", REGISTER)
+    done = server.python(*APPLY)
     assert done.returncode == 0, done.stderr
 
     def planned():

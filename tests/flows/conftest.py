@@ -36,6 +36,8 @@ class UserCluster:
 
     name: str
     lab: RunningLab
+    connection: str = "lab"
+    """By which the flows reach it."""
 
     @property
     def kubeconfig(self) -> Any:
@@ -43,16 +45,16 @@ class UserCluster:
         return yaml.safe_load(Path(file).read_text())
 
     async def migrate(self, **parameters: Any) -> MigrationReport:
-        return await canal_to_cilium(seed="lab", cluster=self.name, **parameters)
+        return await canal_to_cilium(seed=self.connection, cluster=self.name, **parameters)
 
     async def to_canal(self, canal_version: str = "v3.30", **parameters: Any) -> MigrationReport:
-        return await cilium_to_canal(seed="lab", cluster=self.name, canal_version=canal_version, **parameters)
+        return await cilium_to_canal(seed=self.connection, cluster=self.name, canal_version=canal_version, **parameters)
 
     async def change_mode(self, mode: ProxyMode, **parameters: Any) -> MigrationReport:
-        return await change_proxy_mode(seed="lab", cluster=self.name, proxy_mode=mode, **parameters)
+        return await change_proxy_mode(seed=self.connection, cluster=self.name, proxy_mode=mode, **parameters)
 
     async def revert(self, **parameters: Any) -> MigrationReport:
-        return await revert_migration(seed="lab", cluster=self.name, **parameters)
+        return await revert_migration(seed=self.connection, cluster=self.name, **parameters)
 
     async def migrate_as(self, seed: str, cluster: str) -> MigrationReport:
         return await canal_to_cilium(seed=seed, cluster=cluster)

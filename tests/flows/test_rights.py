@@ -122,7 +122,7 @@ async def read_as_administrator(kkp: RealKkp) -> None:
         secret = await seed.get(SECRETS, MIGRATION_KUBECONFIG, namespace=namespace)
         await seed.delete(SECRETS, MIGRATION_KUBECONFIG, namespace=namespace, uid=secret["metadata"]["uid"])
         async with least_privileged(kkp) as opened:
-            assert opened.is_administrator_s
+            assert opened.way_in.is_administrator_s
         body = {"metadata": {"name": MIGRATION_KUBECONFIG}, "data": secret["data"]}
         await seed.create(SECRETS, body, namespace=namespace)
 

@@ -45,7 +45,7 @@ class Victim:
         await self.stack.until(lambda: "ServerFault" in self.stack.runner.output(), what="a refused request")
 
     def changes(self) -> Counter[str]:
-        """Return which changes its API server was asked for so far, and how often; but for journal and lock."""
+        """Return which changes its API server was asked for so far, and how often; but for journal, lock and records."""
         return changes(self.stack, self.name)
 
     async def hangs(self) -> None:
@@ -74,7 +74,9 @@ def changes(stack: Stack, cluster: str) -> Counter[str]:
 
 
 def _is_change(verb: str, resource: str) -> bool:
-    return verb in CHANGING and not resource.startswith(BOOKKEEPING)
+    # Each attempt at a step writes evidence of its own. Secrets are deleted for the migration's sake alone.
+    is_evidence = resource == "secrets" and verb in ("create", "patch")
+    return verb in CHANGING and not resource.startswith(BOOKKEEPING) and not is_evidence
 
 
 @pytest.fixture

@@ -38,7 +38,8 @@ async def test_a_run_goes_on_when_a_person_agrees_and_says_who_it_was(victim, st
     assert (await read_journal(victim.api)).migrations == ()
     asked = (await stack.api.flow_run(run))["state"]["state_details"]["run_input_keyset"]
     form = await stack.call("GET", f"/flow_runs/{run}/input/{asked['description']}")
-    assert f"# {victim.name}: ready for canal-to-cilium" in form
+    assert f"(lab/{victim.name}): canal-to-cilium" in form
+    assert "→ **cilium 1.19.4" in form
 
     await answer(stack, run, decision="go on", name="Ada", comment="window agreed with the shop team")
     over = await stack.ended(run)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import pytest
 import pytest_asyncio
 
+from clusters.backups import MIGRATION_LABEL
 from clusters.journal import read_journal
+from clusters.kinds import SECRETS
+from migration.journal import NAMESPACE
 from tests.clusters.killing import noting_pods
 from tests.resuming.stack import RETRY, expire_lease
 
@@ -20,6 +24,8 @@ PODS = "/namespaces/shop/pods/"
 CANAL = "/daemonsets/canal$"
 STAY = {"rotate_nodes": False}
 CRASHED = {"type": "CRASHED", "name": "Crashed", "message": "no heartbeat"}
+BACKUP = re.compile(r"-[0-9a-f]{8}-0$")
+"""What tells one backup of the same objects from another: a checksum of them, and the number of the part."""
 CHECKPOINTED = ("record baseline", "back up", "remove stale Cilium")
 
 
@@ -48,7 +54,7 @@ async def test_a_killed_run_is_taken_up_as_the_same_run_and_does_nothing_twice(s
         *("Scheduled", "Running", "Crashed", "Interrupted", "AwaitingRetry", "Running", "Completed")
     ]
     assert_cached(await stack.steps(run))
-    assert_nothing_twice(victim, usual, pods)
+    await assert_nothing_twice(victim, usual, pods)
 
 
 async def test_a_run_whose_runner_died_with_it_is_taken_up_by_the_next_runner(stack, victim, usual, pods):
@@ -69,7 +75,7 @@ async def test_a_run_whose_runner_died_with_it_is_taken_up_by_the_next_runner(st
 
     assert over["state"]["type"] == "COMPLETED"
     assert_cached(await stack.steps(run))
-    assert_nothing_twice(victim, usual, pods)
+    await assert_nothing_twice(victim, usual, pods)
 
 
 async def test_a_run_goes_on_without_the_prefect_server_and_tells_it_afterwards(stack, victim, usual, pods):
@@ -86,7 +92,7 @@ async def test_a_run_goes_on_without_the_prefect_server_and_tells_it_afterwards(
     assert over["state"]["type"] == "COMPLETED"
     assert set(names_of(await stack.states(run))) == {"Scheduled", "Pending", "Submitting", "Running", "Completed"}
     refused = Counter({"delete daemonsets.apps": victim.changes()["delete daemonsets.apps"]})
-    assert_nothing_twice(victim, usual + refused, pods)
+    await assert_nothing_twice(victim, usual + refused, pods)
 
 
 async def test_retry_in_the_ui_goes_on_where_a_failed_run_was(stack, victim, usual, pods):
@@ -103,7 +109,7 @@ async def test_retry_in_the_ui_goes_on_where_a_failed_run_was(stack, victim, usu
     assert over["state"]["type"] == "COMPLETED"
     assert_cached(await stack.steps(run))
     forbidden = Counter({"delete daemonsets.apps": 1})
-    assert_nothing_twice(victim, usual + forbidden, pods)
+    await assert_nothing_twice(victim, usual + forbidden, pods)
 
 
 async def test_a_run_that_always_crashes_is_given_up_once(stack, victim):
@@ -184,19 +190,22 @@ async def test_a_new_run_goes_on_when_prefect_has_lost_everything(stack, victim,
     journal = await read_journal(victim.api)
     assert len(journal.migrations) == 1
     assert journal.open_migration() is None
-    assert_nothing_twice(victim, usual, pods)
+    await assert_nothing_twice(victim, usual, pods)
 
 
 def assert_cached(steps):
     assert {step: steps[step] for step in CHECKPOINTED} == dict.fromkeys(CHECKPOINTED, "Cached")
 
 
-def assert_nothing_twice(victim, usual, pods):
+async def assert_nothing_twice(victim, usual, pods):
     """Fail if more was changed than a run without trouble does, or if a workload got more new pods than it had.
 
     How many pods are deleted says less: one that came up on Canal in the last moment is restarted once as well.
     """
     assert Counter({what: times for what, times in victim.changes().items() if what != "delete pods"}) <= usual
+    backups = await victim.api.list(SECRETS, namespace=NAMESPACE, labels=MIGRATION_LABEL)
+    kinds = [BACKUP.sub("", backup["metadata"]["name"]) for backup in backups]
+    assert len(kinds) == len(set(kinds)) > 0
     history, before = pods
     had = Counter(pod.workload for uid, pod in history.pods.items() if uid in before)
     again = Counter({workload: born for workload, born in history.made_since(before).items() if workload in had})

@@ -199,6 +199,7 @@ FIRING: list[tuple[str, Severity, Case]] = [
     ("window-too-short", B, to_cilium(maintained(NIGHT, margin_percent=500),
                                       machine_deployments=(make_machine_deployment(replicas=30),))),
     ("permission-missing", B, to_cilium(denied=("delete pods on user cluster x",))),
+    ("platform-unseen", W, to_cilium(**on_canal(unseen=("whether it is paused", "its conditions")))),
     ("view-dimmed", W, to_cilium(unseen=("list persistentvolumes on user cluster x",))),
     ("canal-without-dual-stack", B, to_canal(canal("v3.21"), **on_cilium(pod_cidrs=DUAL))),
     ("no-application-definition", B, to_cilium(offered_versions=None)),

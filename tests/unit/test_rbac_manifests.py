@@ -49,6 +49,12 @@ def test_the_user_cluster_s_manifest_holds_what_is_asked_for_and_no_more():
     assert held("user-cluster.yaml") == asked
 
 
+def test_a_fleet_s_manifest_lets_clusters_be_listed_and_nothing_else():
+    assert held("fleet.yaml") == {
+        Atom(verb="list", group="kubermatic.k8c.io", resource="clusters", namespace="", name="")
+    }
+
+
 @pytest.mark.parametrize("file", ["seed.yaml", "user-cluster.yaml"])
 def test_no_right_is_given_twice(file):
     atoms = held(file)

@@ -1,0 +1,1 @@
+"""KKP by its REST API: the second way in."""

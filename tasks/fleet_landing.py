@@ -1,0 +1,86 @@
+"""What is done about a roll-out that was cancelled: its clusters' runs are cancelled as well, which lands each of them.
+
+Works outside of a run: it is the worker that carries a cancellation out. Prefect would cancel the runs that are a part
+of this one by itself, up to a minute later; those that stand beside it, it would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.logging import get_run_logger
+
+from clusters.watching import Tell
+from migration.fleet.resuming import FLEET_FLOW
+from migration.fleet.states import ClusterRun
+from migration.text import listing
+from tasks import clock
+from tasks.crashed_runs import PAGE
+from tasks.fleet_runs import all_runs, cancel
+from tasks.policy import looking_task
+
+
+async def land_fleet(fleet_run_id: str, tell: Tell) -> str:
+    """Leave the runs of a cancelled roll-out being cancelled, but errands and what others started; tell which."""
+    active = await _under_way(fleet_run_id)
+    own = [found for found in active if found.is_own and not found.is_errand]
+    await cancel(own)
+    for found in own:
+        tell(f"{found.cluster}: cancels {found.name}")
+    adopted = [found for found in active if not found.is_own]
+    parts = (
+        "Cancelled: no further cluster is begun.",
+        f"Brought to their next safe points: {_named(own)}." if own else "",
+        f"Left alone, because somebody else started their runs: {_named(adopted)}." if adopted else "",
+        "To resume: start the flow again with the same parameters; clusters that are finished are not touched.",
+    )
+    return " ".join(part for part in parts if part)
+
+
+@looking_task("land cancelled fleets", retries=4)
+async def land_cancelled_fleets(since: timedelta) -> None:
+    """Leave no run being under way since before its roll-out was cancelled, within that time.
+
+    No hook runs if no process had the roll-out when it was cancelled, or if its worker died of it. What somebody has
+    started or retried since then is theirs.
+    """
+    cancelled = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLED])),
+        end_time=FlowRunFilterEndTime(after_=clock.now() - since),
+    )
+    flow = FlowFilter(name=FlowFilterName(any_=[FLEET_FLOW]))
+    async with get_client() as client:
+        fleets = await client.read_flow_runs(
+            flow_filter=flow, flow_run_filter=cancelled, sort=FlowRunSort.ID_DESC, limit=PAGE
+        )
+    for fleet in fleets:
+        ended_at = fleet.end_time
+        forgotten = [
+            found
+            for found in await _under_way(str(fleet.id))
+            if found.is_own and not found.is_errand and ended_at is not None and found.since < ended_at
+        ]
+        await cancel(forgotten)
+        for found in forgotten:
+            get_run_logger().info("%s: cancels %s, whose roll-out was cancelled", found.cluster, found.name)
+
+
+async def _under_way(fleet_run_id: str) -> list[ClusterRun]:
+    now = clock.now()
+    return [found for found in await all_runs(fleet_run_id) if not found.is_over(now)]
+
+
+def _named(runs: Sequence[ClusterRun]) -> str:
+    return listing(sorted(str(found.cluster) for found in runs), count=20)

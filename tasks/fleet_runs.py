@@ -1,0 +1,228 @@
+"""The runs of a roll-out's clusters as Prefect knows them: found by tag, started through their deployment, adopted.
+
+The tag and the idempotency key are all that ties them to the roll-out, so whoever comes after a crash finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from prefect import runtime
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.deployments.flow_runs import arun_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelling
+
+from migration.errors import InvalidRequest
+from migration.fleet.models import FleetOrder
+from migration.fleet.requests import parameters_for
+from migration.fleet.states import ClusterRun
+from migration.models import ClusterRef
+from tasks import clock
+from tasks.patience import patiently
+from tasks.rescheduling import ERRAND
+
+TAG: Final = "fleet:"
+ADOPTED: Final = "adopted-by-a-fleet"
+"""Beside the tag: the run was there before the roll-out came to its cluster, and is somebody else's."""
+PAGE: Final = 200
+UNDER_WAY: Final = [
+    *(StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING),
+    StateType.CRASHED,
+]
+"""A crashed run may be taken up; how long that counts is for the rules to say."""
+
+
+def tag_of(fleet_run_id: str) -> str:
+    """Return the tag of all runs that belong to a roll-out."""
+    return f"{TAG}{fleet_run_id}"
+
+
+async def require_deployment(order: FleetOrder) -> None:
+    """Raise InvalidRequest if there is no deployment that a cluster's run could be started through."""
+    name = _deployment(order)
+
+    async def ask() -> None:
+        async with get_client() as client:
+            await client.read_deployment_by_name(name)
+
+    try:
+        await patiently(ask)
+    except ObjectNotFound as error:
+        raise InvalidRequest(
+            f"there is no deployment {name}, through which each cluster's run is started: put this project's "
+            "deployments on the Prefect server (docs/installation.md), then press Retry"
+        ) from error
+
+
+async def all_runs(fleet_run_id: str) -> list[ClusterRun]:
+    """Return every run of a roll-out's clusters."""
+    return await patiently(lambda: _read(FlowRunFilter(tags=_tagged(fleet_run_id))))
+
+
+async def runs_under_way(fleet_run_id: str, seen_under_way: Iterable[str]) -> list[ClusterRun]:
+    """Return the runs of a roll-out's clusters that are under way, and those that were when they were seen last.
+
+    Two questions however many clusters there are: what is over long since is not asked for.
+    """
+    active = await patiently(lambda: _read(FlowRunFilter(tags=_tagged(fleet_run_id), state=_in(UNDER_WAY))))
+    ended = sorted(set(seen_under_way) - {run.id for run in active})
+    if not ended:
+        return active
+    return active + await patiently(lambda: _read(FlowRunFilter(id=FlowRunFilterId(any_=[UUID(one) for one in ended]))))
+
+
+async def start(order: FleetOrder, cluster: ClusterRef, round_number: int) -> ClusterRun:
+    """Leave a run started for this cluster, once per round however often this is called; return it.
+
+    A run that is a part of another one can't be suspended (Prefect 3.8.8, core_policy.py, HandlePausingFlows): where
+    each cluster's run asks a person, it stands beside the roll-out's.
+    """
+    tag = tag_of(order.run_id)
+    run = await patiently(
+        lambda: arun_deployment(
+            _deployment(order),
+            parameters=parameters_for(order, cluster),
+            flow_run_name=f"{order.runbook} {cluster}",
+            timeout=0,
+            as_subflow=not order.migration.approval,
+            tags=[tag],
+            idempotency_key=f"{tag} {cluster} round {round_number}",
+        )
+    )
+    found = _cluster_run(run)
+    if found is None:
+        raise InvalidRequest(f"run {run.id}, which was started for {cluster}, is for no cluster")
+    return found
+
+
+async def others_under_way(order: FleetOrder) -> dict[ClusterRef, FlowRun]:
+    """Return, by cluster, the runs of the same flow that somebody else has started and that are not over."""
+    tag = tag_of(order.run_id)
+    wanted = FlowRunFilter(state=_in(UNDER_WAY[:-1]))
+    flow = FlowFilter(name=FlowFilterName(any_=[str(order.runbook)]))
+
+    async def ask() -> dict[ClusterRef, FlowRun]:
+        async with get_client() as client:
+            found = [run async for run in _pages(client, wanted, flow)]
+        theirs = [run for run in found if tag not in run.tags and not _only_planned(run)]
+        return {cluster: run for run in theirs if (cluster := _cluster_of(run)) is not None}
+
+    return await patiently(ask)
+
+
+async def adopt(order: FleetOrder, run: FlowRun) -> ClusterRun:
+    """Leave somebody else's run tagged as one of this roll-out; return it."""
+    tags = [*run.tags, tag_of(order.run_id), ADOPTED]
+
+    async def tell() -> None:
+        async with get_client() as client:
+            await client.update_flow_run(run.id, tags=tags)
+
+    await patiently(tell)
+    found = _cluster_run(run.model_copy(update={"tags": tags}))
+    assert found is not None  # noqa: S101 - it was found by its cluster
+    return found
+
+
+async def cancel(runs: Iterable[ClusterRun]) -> None:
+    """Leave these runs being cancelled: each is brought to its cluster's next safe point (flows/landing.py)."""
+    async with get_client() as client:
+        for run in runs:
+            state: State[Any] = Cancelling(message="The roll-out that it belongs to was cancelled.")
+            await client.set_flow_run_state(UUID(run.id), state)
+
+
+async def read_states(fleet_run_id: str) -> list[tuple[datetime, str]]:
+    """Return when the roll-out's own run came into which type of state, the first one first."""
+
+    async def ask() -> list[tuple[datetime, str]]:
+        async with get_client() as client:
+            states = await client.read_flow_run_states(UUID(fleet_run_id))
+        return sorted((state.timestamp, state.type.value) for state in states)
+
+    return await patiently(ask)
+
+
+def this_run() -> str:
+    """Return the id of the flow run that this is asked in."""
+    return str(runtime.flow_run.id)
+
+
+def _deployment(order: FleetOrder) -> str:
+    return f"{order.runbook}/{order.runbook}"
+
+
+def _tagged(fleet_run_id: str) -> FlowRunFilterTags:
+    return FlowRunFilterTags(all_=[tag_of(fleet_run_id)])
+
+
+def _in(types: list[StateType]) -> FlowRunFilterState:
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+
+
+async def _read(wanted: FlowRunFilter) -> list[ClusterRun]:
+    async with get_client() as client:
+        found = [_cluster_run(run) async for run in _pages(client, wanted)]
+    return [run for run in found if run is not None]
+
+
+async def _pages(
+    client: PrefectClient, wanted: FlowRunFilter, flow: FlowFilter | None = None
+) -> AsyncIterator[FlowRun]:
+    offset = 0
+    while True:
+        page = await client.read_flow_runs(
+            flow_filter=flow, flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=offset
+        )
+        for run in page:
+            yield run
+        if len(page) < PAGE:
+            return
+        offset += PAGE
+
+
+def _cluster_run(run: FlowRun) -> ClusterRun | None:
+    cluster = _cluster_of(run)
+    if cluster is None:
+        return None
+    state = run.state
+    return ClusterRun(
+        id=str(run.id),
+        name=run.name,
+        cluster=cluster,
+        state_type=state.type.value if state else "SCHEDULED",
+        state_name=(state.name if state else None) or "Scheduled",
+        message=(state.message if state else None) or "",
+        since=state.timestamp if state else clock.now(),
+        started_at=run.start_time,
+        due_at=state.state_details.scheduled_time if state else None,
+        is_own=ADOPTED not in run.tags,
+        is_errand=ERRAND in run.tags,
+        is_given_up=state is not None and state.state_details.retriable is False,
+    )
+
+
+def _cluster_of(run: FlowRun) -> ClusterRef | None:
+    parameters: dict[str, Any] = run.parameters
+    seed, name = parameters.get("seed"), parameters.get("cluster")
+    return ClusterRef(seed=seed, name=name) if isinstance(seed, str) and isinstance(name, str) else None
+
+
+def _only_planned(run: FlowRun) -> bool:
+    """Tell whether a schedule made it and it has not run yet."""
+    return run.auto_scheduled and run.start_time is None and run.state is not None and run.state.is_scheduled()

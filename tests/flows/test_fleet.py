@@ -1,0 +1,174 @@
+"""Roll-outs over many clusters, through a Prefect server and a runner as processes of their own, on two labs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from lab.remote import RemoteLab
+from tests.resuming.stack import RETRY, killable_stack
+from tests.running_lab import lab_process
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+
+FLEET = "migrate-fleet/migrate-fleet"
+SIZE = ("--nodes=1", "--pods=4", "--grace-seconds=0", "--speed=200")
+QUICK = {"rotate_nodes": False}
+BACKUPS = "/namespaces/kube-system/secrets"
+PODS = "/namespaces/[^/]+/pods/"
+CANCELLING = {"type": "CANCELLING", "name": "Cancelling"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("fleet")
+    with lab_process(directory / "other", "--clusters=1", *SIZE) as other:
+        async with killable_stack(directory / "stack", "--clusters=8", *SIZE) as found:
+            text = (other.connections / "lab.kubeconfig").read_text()
+            (found.directory / "connections" / "other.kubeconfig").write_text(text)
+            yield found
+
+
+async def roll_out(stack, names, *, seeds=("lab",), **parameters):
+    given = {"seeds": seeds, "selection": {"names": names}, "migration": QUICK, **parameters}
+    return await stack.api.start_run(FLEET, parameters={"runbook": "canal-to-cilium", **given})
+
+
+async def children(stack, run):
+    """Return the runs of a roll-out's clusters, the first one first."""
+    body = {"flow_runs": {"tags": {"all_": [f"fleet:{run}"]}}, "sort": "START_TIME_ASC"}
+    found = await stack.call("POST", "/flow_runs/filter", body)
+    return sorted(found, key=lambda each: each["created"])
+
+
+async def until_runs(stack, run, holds, *, seconds=150):
+    """Return once this holds of the runs of a roll-out's clusters."""
+    ends = time.monotonic() + seconds
+    while not holds(found := await children(stack, run)):
+        states = [(each["name"], each["state"]["name"]) for each in found]
+        assert time.monotonic() < ends, f"{states}:\n{stack.runner.output()[-4000:]}"
+        await asyncio.sleep(0.2)
+
+
+def clusters_of(runs):
+    return Counter(run["parameters"]["cluster"] for run in runs)
+
+
+def process_of(stack, run):
+    """Return the process in which a run is."""
+    [found] = [pid for pid in stack.processes_of_runs() if run in Path(f"/proc/{pid}/environ").read_text()]
+    return found
+
+
+async def table(stack, seeds="lab"):
+    return await stack.reads(f"fleet-{seeds}-canal-to-cilium")
+
+
+async def test_a_dry_run_tells_the_readiness_of_all_seeds_in_one_table_and_starts_nothing(stack):
+    run = await stack.api.start_run(FLEET, parameters={"seeds": ["lab", "other"], "dry_run": True})
+
+    state = (await stack.ended(run, seconds=150))["state"]
+
+    assert state["name"] == "Ready"
+    assert "canal-to-cilium of lab, other: 9 ready" in state["message"]
+    text = await stack.reads("fleet-readiness-lab-other-canal-to-cilium")
+    assert text.count("| ready |") == 9
+    assert await children(stack, run) == []
+
+
+async def test_a_canary_that_fails_stops_it_a_retry_touches_only_that_one_and_a_soak_holds_no_process(stack):
+    names = [stack.unused.pop() for _ in range(3)]
+    waves = {"canaries": 2, "soak_minutes": 30, "concurrent": 2}
+    broken = stack.lab.add_fault("request", "403", server=names[0], method="POST", path=BACKUPS, times=None)
+    run = await roll_out(stack, names, waves=waves)
+
+    state = (await stack.ended(run, seconds=150))["state"]
+
+    begun = clusters_of(await children(stack, run))
+    assert state["name"] == "BudgetExhausted"
+    assert begun[names[0]] == 1
+    assert len(begun) == 2
+    assert f"- lab/{names[0]} (canary): step 'record baseline' failed: user cluster" in state["message"]
+    assert "1 failed, 1 not begun, 1 migrated" in await table(stack)
+    stack.lab.clear_faults(broken)
+
+    await stack.set_state(run, RETRY)
+    waiting = await stack.reaches(run, "Soaking", seconds=150)
+
+    assert "1 not begun, 2 migrated" in waiting["state"]["message"]
+    assert clusters_of(await children(stack, run)) == begun + Counter([names[0]])
+    await stack.until(lambda: not stack.processes_of_runs(), what="the end of the run's process")
+    await stack.set_state(run, CANCELLING)
+    assert (await stack.api.flow_run(run))["state"]["type"] == "CANCELLED"
+    stack.unused += set(names) - set(begun)
+
+
+async def test_a_killed_roll_out_goes_on_with_the_runs_there_are_and_ends_within_its_budget(stack):
+    names = [stack.unused.pop() for _ in range(3)]
+    stack.lab.add_fault("request", "403", server=names[0], method="POST", path=BACKUPS, times=None)
+    run = await roll_out(
+        stack,
+        names,
+        waves={"canaries": 0, "concurrent": 2},
+        failure_budget=1,
+        approval="before the first wave",
+    )
+    asking = await stack.reaches(run, "Suspended", seconds=120)
+    assert await children(stack, run) == []
+    await stack.call("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "go on", "name": "Kim"}})
+    await until_runs(stack, run, lambda found: any(each["state"]["name"] == "Running" for each in found))
+
+    os.kill(process_of(stack, run), signal.SIGKILL)
+    interrupted = await stack.reaches(run, "Interrupted", seconds=120)
+    await stack.resume_interrupted()
+    state = (await stack.ended(run, seconds=120))["state"]
+
+    assert asking["state"]["state_details"]["run_input_keyset"]
+    assert "the clusters' own runs go on by themselves" in interrupted["state"]["message"]
+    assert state["name"] == "MigratedWithFailures"
+    assert f"- lab/{names[0]}: step 'record baseline' failed" in state["message"]
+    assert clusters_of(await children(stack, run)) == Counter(names)
+    stack.lab.clear_faults()
+    stack.unused.append(names[0])
+
+
+async def test_a_cancelled_roll_out_lands_what_it_has_begun_and_another_one_touches_only_what_is_left(stack):
+    names = [stack.unused.pop() for _ in range(4)]
+    for name in names:
+        stack.lab.add_fault("request", "timeout", server=name, method="DELETE", path=PODS)
+    run = await roll_out(stack, names, waves={"canaries": 2, "concurrent": 1})
+    await stack.until(lambda: len(stack.lab.faults()) < len(names), what="the request that hangs", seconds=150)
+    [left] = clusters_of(await children(stack, run))
+    others = [name for name in names if name != left]
+    stack.lab.clear_faults()
+
+    await stack.set_state(run, CANCELLING)
+    state = (await stack.reaches(run, "CANCELLED", seconds=120))["state"]
+
+    assert f"no further cluster is begun. Brought to their next safe points: lab/{left}" in state["message"]
+    await until_runs(
+        stack, run, lambda found: [each["state"]["name"] for each in found] == ["Cancelled", "StoppedAtSafePoint"]
+    )
+
+    adopted = others[0]
+    stack.lab.add_fault("request", "503", server=adopted, method="POST", path=BACKUPS, times=None)
+    [other] = {cluster["name"] for cluster in RemoteLab(stack.directory.parent / "other").state()["clusters"]}
+    selection = {"names": [*(f"lab/{name}" for name in (left, *others)), f"other/{other}"]}
+    again = await roll_out(
+        stack, (), seeds=("lab", "other"), selection=selection, waves={"canaries": 0, "concurrent": 5}
+    )
+    by_hand = await stack.start("canal-to-cilium", adopted, **QUICK)
+    await until_runs(stack, again, lambda found: by_hand in [each["id"] for each in found])
+    stack.lab.clear_faults()
+    ended = await stack.ended(again, seconds=150)
+
+    assert ended["state"]["name"] == "Migrated", ended["state"]["message"]
+    assert clusters_of(await children(stack, again)) == Counter([left, *others, other])
+    assert "5 migrated" in await table(stack, "lab-other")
