@@ -6,6 +6,7 @@ rehearsals and tests on one machine; installations use a work pool, as `python -
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 from typing import Any, Final
@@ -24,6 +25,7 @@ MOST_AT_ONCE: Final = 12
 
 def main() -> None:
     """Serve until told to stop."""
+    argparse.ArgumentParser(prog="python -m deployments.serve", description=__doc__).parse_args()
     asyncio.run(serve())
 
 

@@ -27,10 +27,12 @@ from migration.models import ProxyMode, Runbook, Severity
 from migration.options import Deadlines, OnFailure, ProbeOptions, RestartOptions
 from migration.readiness import VERIFICATION
 from migration.readiness.codes import SEVERITIES
+from migration.targets import MODE_ALREADY_SET
 from migration.versions import DEFAULT_CANAL, DEFAULT_CILIUM
 from migration.windows import Maintenance
 
-ACCEPTABLE: Final = sorted({code for code, found in SEVERITIES.items() if Severity.BLOCKER in found} | {VERIFICATION})
+BLOCKERS: Final = {code for code, found in SEVERITIES.items() if Severity.BLOCKER in found}
+ACCEPTABLE: Final = sorted(BLOCKERS | {VERIFICATION, MODE_ALREADY_SET})
 AUTOMATIC_PORT: Final = 0
 
 
@@ -177,7 +179,8 @@ AcceptedCode = Annotated[
             "type": "string",
             "enum": ACCEPTABLE,
             "title": "Code",
-            "description": "Code of a blocker, or verification: close the run although something is worse than before.",
+            "description": "Code of a blocker. verification: close the run although something is worse than before. "
+            "mode-already-set: replace the nodes of a cluster that has the mode.",
         }
     ),
 ]

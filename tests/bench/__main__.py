@@ -1,6 +1,6 @@
 """Benchmarks, run by hand with `make bench`: prints what was measured against its limits; exit status 1 if one is missed.
 
-Takes three to five minutes, and the machine for itself if the ratios shall mean something.
+Takes some eight minutes, and the machine for itself if the ratios shall mean something.
 """
 
 from __future__ import annotations

@@ -141,6 +141,13 @@ def test_what_a_schema_can_say_the_form_itself_refuses(wrong):
     assert validate({"seed": "production", "cluster": "hv2c7xk9tl", **wrong}, schema)
 
 
+@pytest.mark.parametrize("code", ["machine-deployment-unfinished", "verification", "mode-already-set"])
+def test_every_code_whose_acceptance_changes_anything_can_be_chosen(code):
+    schema = parameter_schema(canal_to_cilium).model_dump_for_openapi()
+
+    assert validate({"seed": "production", "cluster": "hv2c7xk9tl", "accept": [code]}, schema) == []
+
+
 def fields(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield where each field stands, its name and its schema. Items of a list show their own fields, and no title."""
     yield from _fields(schema, schema, "")
