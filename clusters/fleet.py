@@ -16,7 +16,7 @@ from clusters.seed import OpenedCluster, open_cluster, open_seed
 from clusters.steps.survey import list_nodes
 from clusters.survey import survey_cluster
 from clusters.watching import Tell
-from migration.errors import Forbidden, InvalidRequest, MigrationError, NotFound
+from migration.errors import Forbidden, MigrationError, NoSuchCluster, NotFound
 from migration.facts import ListedCluster
 from migration.fleet.looks import Look, Need, judged, unseen
 from migration.fleet.models import FleetOrder
@@ -93,9 +93,8 @@ async def _look(order: FleetOrder, ref: ClusterRef, tell: Tell, *, thorough: boo
             return await _seen(order, opened, thorough=thorough)
     except TimeoutError:
         return unseen(f"no answer within {LOOK_SECONDS:.0f} s")
-    except InvalidRequest as error:
-        gone = isinstance(error.__cause__, NotFound)
-        return Look(need=Need.LEFT_OUT, reason="its seed has it no more") if gone else unseen(str(error))
+    except NoSuchCluster:
+        return Look(need=Need.LEFT_OUT, reason="its seed has it no more")
     except MigrationError as error:
         return unseen(str(error))
 

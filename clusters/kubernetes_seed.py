@@ -25,7 +25,7 @@ from clusters.ways_in import (
     refuse_foreign_network,
     refuse_odd_name,
 )
-from migration.errors import Conflict, Forbidden, InvalidRequest, NotFound, Permanent
+from migration.errors import Conflict, Forbidden, InvalidRequest, NoSuchCluster, NotFound, Permanent
 from migration.facts import ClusterFacts, ListedCluster
 from migration.models import Network
 from migration.patches import UNSAFE_CNI_MIGRATION, label_patch, network_patch
@@ -59,7 +59,7 @@ class KubernetesSeed:
         try:
             return narrowing.cluster_facts(await self.api.get(CLUSTERS, name))
         except NotFound as error:
-            raise InvalidRequest(
+            raise NoSuchCluster(
                 f"{self.where} has no Cluster named {name!r}. The name is the ID that KKP shows, "
                 "not the human-readable one; `kubectl get clusters` on the seed lists both"
             ) from error

@@ -20,6 +20,8 @@ SOAKING: Final = "Soaking"
 AWAITING_CLUSTERS: Final = "AwaitingClusters"
 LOOK_SECONDS: Final = 4.0
 """Between two looks at the runs of the clusters: two requests, however many clusters there are."""
+BEGUN_SECONDS: Final = 1.0
+"""After clusters were begun: whatever comes of that, nobody is asked more often."""
 
 
 class FleetApprovalForm(Approval):
@@ -40,6 +42,7 @@ async def through_the_waves(fleet: RollOut) -> Move:
         await fleet.show(_told(fleet, move))
         if move.doing is Doing.START:
             await fleet.begin(move.clusters)
+            await nap(BEGUN_SECONDS)
         elif move.doing is Doing.ASK:
             await ask(fleet, "The canaries are through. Go on with the others?", key="after-canaries")
             fleet.canaries_are_approved = True

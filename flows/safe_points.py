@@ -17,7 +17,7 @@ from migration.models import MigrationRequest, RunningMigration, StepStatus, Str
 from migration.readiness_report import ReadinessReport
 from migration.safe_points import APPROVAL, HARMLESS, stretch_key
 from tasks import clock
-from tasks.rescheduling import AWAITING_WINDOW, is_cancelled, put_off
+from tasks.rescheduling import AWAITING_WINDOW, is_cancelled, put_off, times_ended
 from tasks.safe_points import arrive, enter, note, why_wait
 
 LONGEST_REPORT: Final = 20_000
@@ -98,6 +98,8 @@ async def ask_a_person(wanted: type[Approval], *, key: str, patience: timedelta)
     A run of a deployment leaves its worker here; when it comes back, the answer to the question of this key is there.
     """
     seconds = int(patience.total_seconds())
+    # After a Retry or a crash Prefect asks anew, and keeps the former question: the same key would be a conflict.
+    key = f"{key}-{await times_ended()}"
     try:
         if runtime.deployment.id is None:
             answer = await apause_flow_run(wait_for_input=wanted, timeout=seconds, key=key)

@@ -51,6 +51,10 @@ class InvalidRequest(MigrationError):
     """What the operator asked for can't be acted on; the message says what, where and what to do."""
 
 
+class NoSuchCluster(InvalidRequest):
+    """The seed, or KKP's API, answers and knows no cluster of this name: there never was one, or it is gone."""
+
+
 class ClusterError(MigrationError):
     """A request to a seed or a user cluster failed."""
 

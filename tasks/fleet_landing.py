@@ -36,13 +36,13 @@ async def land_fleet(fleet_run_id: str, tell: Tell) -> str:
     """Leave the runs of a cancelled roll-out being cancelled, but errands and what others started; tell which."""
     active = await _under_way(fleet_run_id)
     own = [found for found in active if found.is_own and not found.is_errand]
-    await cancel(own)
-    for found in own:
-        tell(f"{found.cluster}: cancels {found.name}")
+    landed = await cancel(own, tell)
+    lost = [found for found in own if found not in landed]
     adopted = [found for found in active if not found.is_own]
     parts = (
         "Cancelled: no further cluster is begun.",
-        f"Brought to their next safe points: {_named(own)}." if own else "",
+        f"Brought to their next safe points: {_named(landed)}." if landed else "",
+        f"Could not be cancelled, do it on their pages: {_named(lost)}." if lost else "",
         f"Left alone, because somebody else started their runs: {_named(adopted)}." if adopted else "",
         "To resume: start the flow again with the same parameters; clusters that are finished are not touched.",
     )
@@ -72,9 +72,7 @@ async def land_cancelled_fleets(since: timedelta) -> None:
             for found in await _under_way(str(fleet.id))
             if found.is_own and not found.is_errand and ended_at is not None and found.since < ended_at
         ]
-        await cancel(forgotten)
-        for found in forgotten:
-            get_run_logger().info("%s: cancels %s, whose roll-out was cancelled", found.cluster, found.name)
+        await cancel(forgotten, get_run_logger().info)
 
 
 async def _under_way(fleet_run_id: str) -> list[ClusterRun]:

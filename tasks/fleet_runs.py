@@ -6,10 +6,11 @@ The tag and the idempotency key are all that ties them to the roll-out, so whoev
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import httpx
 from prefect import runtime
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -27,6 +28,7 @@ from prefect.deployments.flow_runs import arun_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
+from clusters.watching import Tell
 from migration.errors import InvalidRequest
 from migration.fleet.models import FleetOrder
 from migration.fleet.requests import parameters_for
@@ -40,6 +42,8 @@ TAG: Final = "fleet:"
 ADOPTED: Final = "adopted-by-a-fleet"
 """Beside the tag: the run was there before the roll-out came to its cluster, and is somebody else's."""
 PAGE: Final = 200
+SOON: Final = timedelta(minutes=5)
+"""A run that is due later than this, and has not begun, keeps no roll-out waiting."""
 UNDER_WAY: Final = [
     *(StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING),
     StateType.CRASHED,
@@ -139,12 +143,23 @@ async def adopt(order: FleetOrder, run: FlowRun) -> ClusterRun:
     return found
 
 
-async def cancel(runs: Iterable[ClusterRun]) -> None:
-    """Leave these runs being cancelled: each is brought to its cluster's next safe point (flows/landing.py)."""
+async def cancel(runs: Iterable[ClusterRun], tell: Tell) -> list[ClusterRun]:
+    """Leave these runs being cancelled: each is brought to its cluster's next safe point (flows/landing.py).
+
+    Returns those that are. One for which that doesn't work is told, and keeps nobody from the others.
+    """
+    cancelled = []
     async with get_client() as client:
         for run in runs:
             state: State[Any] = Cancelling(message="The roll-out that it belongs to was cancelled.")
-            await client.set_flow_run_state(UUID(run.id), state)
+            try:
+                await client.set_flow_run_state(UUID(run.id), state)
+            except (ObjectNotFound, httpx.HTTPError) as error:
+                tell(f"{run.cluster}: {run.name} could not be cancelled, do it on its page: {error}")
+            else:
+                tell(f"{run.cluster}: cancels {run.name}, as its roll-out was cancelled")
+                cancelled.append(run)
+    return cancelled
 
 
 async def read_states(fleet_run_id: str) -> list[tuple[datetime, str]]:
@@ -224,5 +239,8 @@ def _cluster_of(run: FlowRun) -> ClusterRef | None:
 
 
 def _only_planned(run: FlowRun) -> bool:
-    """Tell whether a schedule made it and it has not run yet."""
-    return run.auto_scheduled and run.start_time is None and run.state is not None and run.state.is_scheduled()
+    """Tell whether it has not run yet, and a schedule made it or somebody planned it for later."""
+    if run.start_time is not None or run.state is None or not run.state.is_scheduled():
+        return False
+    due_at = run.state.state_details.scheduled_time
+    return run.auto_scheduled or (due_at is not None and due_at > clock.now() + SOON)

@@ -75,8 +75,8 @@ async def _send(run: FlowRun) -> str:
             parameters=run.parameters,
             tags=[*run.tags, ERRAND],
             work_queue_name=await _urgent_queue(client, run.deployment_id),
-            # The hook may be run twice; one errand is enough.
-            idempotency_key=f"to the next safe point after {run.id}",
+            # The hook may be run twice; one errand is enough, until somebody retries the run and cancels it again.
+            idempotency_key=f"to the next safe point after {run.id}, attempt {run.run_count}",
         )
     return url_for(sent) or f"flow run {sent.id}"
 

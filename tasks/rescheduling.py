@@ -53,6 +53,17 @@ async def put_off(state_name: str, *, until: datetime, message: str) -> NoReturn
     raise Pause(state=waiting)
 
 
+async def times_ended() -> int:
+    """Return how often this run had ended before it was retried or taken up again."""
+
+    async def ask() -> int:
+        async with get_client() as client:
+            states = await client.read_flow_run_states(_run_id())
+        return sum(state.is_final() for state in states)
+
+    return await patiently(ask)
+
+
 async def taken_up_again(waiting: PutOff) -> None:
     """Return when a lone run's time has come, as a worker takes up the others."""
     await clock.sleep_until(waiting.until)

@@ -117,9 +117,9 @@ class RollOut:
             self.runs[run.id] = run
 
     async def look_again(self) -> None:
-        """Have all clusters be looked at that no run is under way for: it may be days since they were."""
+        """Have all clusters of the waves be looked at that no run is under way for: it may be days since they were."""
         busy = {run.cluster for run in self.runs.values() if not run.is_over(clock.now())}
-        idle = [ref for ref in self.looks if ref not in busy | self.confirmed]
+        idle = [ref for wave in self.plan.waves for ref in wave if ref not in busy | self.confirmed]
         for ref, look in (await look_at(self.order, idle, get_run_logger().debug)).items():
             self._see(ref, look)
 
@@ -132,12 +132,16 @@ class RollOut:
         return status
 
     def _has_missed(self, run: ClusterRun, look: Look) -> bool:
-        """Tell whether somebody else's run has ended well and led elsewhere than where this roll-out leads."""
-        ended = not run.is_own and run.state_type == "COMPLETED"
+        """Tell whether somebody else's run is over, or was cancelled, and the cluster is not on the target."""
+        ended = not run.is_own and run.state_type in ("COMPLETED", "CANCELLED")
         return ended and run.cluster in self.confirmed and look.need in (Need.MIGRATION, Need.COMPLETION)
 
     async def _confirm(self) -> None:
-        over = {run.cluster for run in self.runs.values() if run.state_type == "COMPLETED"}
+        over = {
+            run.cluster
+            for run in self.runs.values()
+            if run.state_type == "COMPLETED" or (run.state_type == "CANCELLED" and not run.is_own)
+        }
         fresh = sorted(over - self.confirmed, key=str)
         for ref, look in (await look_at(self.order, fresh, get_run_logger().debug)).items():
             if look.need is not Need.UNKNOWN:

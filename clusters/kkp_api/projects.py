@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clusters.kkp_api.client import Json, KkpApi
-from migration.errors import Forbidden, InvalidRequest, NotFound, Permanent, ServerFault
+from migration.errors import Forbidden, InvalidRequest, NoSuchCluster, NotFound, Permanent, ServerFault
 
 
 class Projects:
@@ -61,7 +61,7 @@ class Projects:
         if any(item.get("id") == cluster for _, item in listed):
             return ServerFault(f"{self._api.where} lists Cluster {cluster}, and doesn't find it")
         where = f"project {self._only}" if self._only else "any project that the token sees"
-        return InvalidRequest(
+        return NoSuchCluster(
             f"{self._api.where} has no Cluster named {cluster!r} in {where}. The name is the ID that KKP shows in the "
             "cluster's address, not the human-readable one"
         )

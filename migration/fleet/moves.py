@@ -84,7 +84,7 @@ def next_move(plan: FleetPlan, statuses: Statuses, rules: Rules, now: datetime) 
 def _in_wave(plan: FleetPlan, number: int, statuses: Statuses, rules: Rules, now: datetime) -> Move:
     wave, earlier = plan.waves[number], plan.waves[:number]
     pending = [ref for ref in wave if statuses[ref].state is ClusterState.PENDING]
-    if earlier and len(pending) == len(wave):
+    if earlier and not any(_was_begun(statuses[ref]) for ref in wave):
         if rules.asks_after_canaries and plan.has_canaries and number == 1:
             return Move(Doing.ASK, wave=number)
         until = _soaked_at(earlier, statuses, rules)
@@ -96,8 +96,14 @@ def _in_wave(plan: FleetPlan, number: int, statuses: Statuses, rules: Rules, now
     return Move(Doing.WAIT, wave=number)
 
 
+def _was_begun(status: ClusterStatus) -> bool:
+    """Tell whether its turn has come: there is a run, or it was looked at in vain."""
+    return bool(status.run_id) or status.state in UNDER_WAY or status.state is ClusterState.FAILED
+
+
 def _soaked_at(waves: Sequence[Sequence[ClusterRef]], statuses: Statuses, rules: Rules) -> datetime | None:
-    ends = [statuses[ref].ended_at for wave in waves for ref in wave]
+    # Where no run was, nothing was done that would have to prove itself.
+    ends = [statuses[ref].ended_at for wave in waves for ref in wave if statuses[ref].run_id]
     last = max((end for end in ends if end is not None), default=None)
     return last + rules.soak if last is not None else None
 

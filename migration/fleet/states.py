@@ -105,10 +105,15 @@ def status_of(
         return _under_way(active[-1])
     if latest:
         found = _over(latest[-1])
-        counts = round_began_at is None or latest[-1].since >= round_began_at
-        if found.state in GOOD or counts:
+        if found.state in GOOD or round_began_at is None or _counted_from(latest[-1]) >= round_began_at:
             return found
     return _by_look(ref, look)
+
+
+def _counted_from(run: ClusterRun) -> datetime:
+    """Return since when the end of a run counts: what a former round's cancellation brought about is of that round."""
+    is_aftermath = run.is_errand or run.state_type == "CANCELLED"
+    return (run.started_at or run.since) if is_aftermath else run.since
 
 
 def _under_way(run: ClusterRun) -> ClusterStatus:

@@ -50,6 +50,7 @@ async def test_a_migration_is_started_by_the_form_and_watched_to_its_end(person,
     run = await person.submits()
 
     await person.sees_state("Running")
+    await person.sees(re.compile("Beginning flow run"))
     await person.keeps("run-running")
     await person.sees_state("Completed", seconds=90)
     await person.looks_at("Task Runs")
@@ -140,7 +141,8 @@ async def test_a_cancelled_migration_stops_at_the_next_safe_point_and_says_so(pe
     await person.confirms("Cancel Flow Run")
 
     await person.sees_state("Cancelled")
-    await person.keeps("run-cancelled")
+    await person.looks_at("Details")
+    await person.keeps("run-cancelled", at=person.page.get_by_text("State Message").first)
     # A worker may write its own last message over that of the run's hook (3.8.8), which stays in the run's history.
     told = " ".join(str(state["message"]) for state in await stack.states(run))
     assert "cancelled in the middle of the move to the new CNI" in told

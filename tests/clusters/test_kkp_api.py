@@ -13,7 +13,8 @@ from tenacity import wait_random_exponential
 from clusters import lock as lock_module
 from clusters.connection_kinds import KkpConnection
 from clusters.connections import find_connection
-from clusters.kinds import CLUSTERS, CONFIG_MAPS, LEASES
+from clusters.fleet import look_at
+from clusters.kinds import CLUSTERS, CONFIG_MAPS, LEASES, SECRETS
 from clusters.kkp_api import client, polling, shape
 from clusters.kkp_api import seed as kkp_seed
 from clusters.kkp_api.opening import open_kkp
@@ -33,7 +34,9 @@ from migration.errors import (
     Unauthorized,
     Unreachable,
 )
-from migration.models import ClusterRef, Network
+from migration.fleet.looks import Need
+from migration.fleet.models import FleetOrder
+from migration.models import ClusterRef, Network, Runbook
 from migration.patches import INITIAL_VALUES, UNSAFE_CNI_MIGRATION
 from migration.readiness import findings
 from tests.clusters.conftest import SOON
@@ -122,6 +125,21 @@ class TestReading:
             await shared_seed.cluster("lab-1")
         with pytest.raises(InvalidRequest, match="is no name of a Cluster"):
             await shared_seed.cluster("../x")
+
+    async def test_a_fleet_tells_a_cluster_that_is_gone_from_one_that_gives_no_answer(self, shared, cluster):
+        order = FleetOrder(seeds=("lab-api", "lab"), runbook=Runbook.CANAL_TO_CILIUM, run_id="a")
+        gone = [ClusterRef(seed=seed, name="gone") for seed in order.seeds]
+        silent = ClusterRef(seed="lab-api", name=cluster.name)
+        # As while a control plane is not up yet.
+        async with open_seed("lab") as seed:
+            api, namespace = seed_api(seed), f"cluster-{cluster.name}"
+            uid = (await api.get(SECRETS, "admin-kubeconfig", namespace=namespace))["metadata"]["uid"]
+            await api.delete(SECRETS, "admin-kubeconfig", uid=uid, namespace=namespace)
+
+        found = await look_at(order, [*gone, silent], lambda _: None)
+
+        assert [found[ref].need for ref in gone] == [Need.LEFT_OUT, Need.LEFT_OUT]
+        assert found[silent].need is Need.UNKNOWN
 
     async def test_a_project_may_be_named(self, shared, shared_seed):
         projects = {found.ref.name: found.project for found in await shared_seed.list_clusters()}

@@ -8,6 +8,7 @@ from clusters.connections import ENVIRONMENT_VARIABLE
 from clusters.journal import read_journal
 from clusters.seed import open_seed
 from migration.patches import UNSAFE_CNI_MIGRATION
+from tests.resuming.stack import RETRY
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -60,6 +61,22 @@ async def test_a_run_that_is_not_approved_ends_and_leaves_nothing_unfinished(vic
     assert "not approved by Grace. Nothing was changed by this run" in over["state"]["message"]
     assert (await read_journal(victim.api)).migrations == ()
     assert UNSAFE_CNI_MIGRATION not in (await cluster_of(victim)).labels
+
+
+async def test_a_run_that_was_not_approved_and_is_retried_asks_again(victim, stack):
+    run = await stack.start("canal-to-cilium", victim.name, **ASKING)
+    await stack.reaches(run, "Suspended", seconds=60)
+    await answer(stack, run, decision="end", name="Grace")
+    await stack.ended(run)
+
+    await stack.set_state(run, RETRY)
+    await stack.reaches(run, "Suspended", seconds=60)
+    await answer(stack, run, decision="go on", name="Ada")
+    over = await stack.ended(run)
+
+    assert over["state"]["type"] == "COMPLETED", over["state"]["message"]
+    steps = {step.step: step.summary for step in (await read_journal(victim.api)).last_finished().steps}
+    assert steps["approval"] == "approved by Ada"
 
 
 async def test_an_answer_without_a_name_is_refused_and_asked_for_again(victim, stack):

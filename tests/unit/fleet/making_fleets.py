@@ -67,5 +67,6 @@ def make_run(cluster: ClusterRef, state: str = "RUNNING", *, minutes: float = 0,
 
 def make_status(cluster: ClusterRef, state: ClusterState, *, minutes: float | None = None) -> ClusterStatus:
     ended = None if minutes is None else NOW + timedelta(minutes=minutes)
-    run = "" if state is ClusterState.PENDING else f"run-{cluster.name}"
+    has_none = state in (ClusterState.PENDING, ClusterState.ALREADY, ClusterState.LEFT_OUT)
+    run = "" if has_none else f"run-{cluster.name}"
     return ClusterStatus(ref=cluster, state=state, ended_at=ended, run_id=run)

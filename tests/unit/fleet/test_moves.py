@@ -51,6 +51,8 @@ def moved(states, *, at=0, waves=None, **rules):
         ([M, M, P, P], {"at": 60}, Doing.START, [2, 3]),
         ([M, A, P, P], {"at": 60}, Doing.START, [2, 3]),
         ([A, A, P, P], {}, Doing.START, [2, 3]),
+        ([M, M, P, A], {}, Doing.SOAK, []),
+        ([M, M, P, A], {"asks_after_canaries": True}, Doing.ASK, []),
         ([M, M, R, P], {}, Doing.START, [3]),
         ([M, M, M, M], {}, Doing.END, []),
         ([F, P, P, P], {}, Doing.STOP, [0]),
@@ -157,3 +159,26 @@ def test_whatever_happens_no_cluster_is_started_twice_too_many_at_a_time_too_ear
     assert not any(status.state in UNDER_WAY for status in statuses.values())
     if move.doing is Doing.END:
         assert not any(status.is_open for status in statuses.values())
+
+
+def test_a_cluster_that_never_answered_delays_no_soak_for_nothing_was_done_there():
+    plan = make_plan(3, canaries=1, batch_size=1)
+    first, dark, last = (one for wave in plan.waves for one in wave)
+    blind = ClusterStatus(ref=dark, state=F, ended_at=NOW + timedelta(hours=9))
+    statuses = {first: make_status(first, M, minutes=0), dark: blind, last: make_status(last, P)}
+    rules = Rules(concurrent=2, soak=SOAK, failure_budget=1)
+
+    move = next_move(plan, statuses, rules, NOW + timedelta(hours=1))
+
+    assert (move.doing, move.clusters) == (Doing.START, (last,))
+
+
+def test_a_wave_has_begun_once_one_of_its_clusters_was_asked_for_and_gave_no_answer():
+    plan = make_plan(4, canaries=2, batch_size=2)
+    one, other, dark, last = (each for wave in plan.waves for each in wave)
+    statuses = {each: make_status(each, M, minutes=0) for each in (one, other)}
+    statuses |= {dark: ClusterStatus(ref=dark, state=F, ended_at=NOW), last: make_status(last, P)}
+
+    move = next_move(plan, statuses, Rules(concurrent=2, soak=SOAK, failure_budget=1), NOW)
+
+    assert (move.doing, move.clusters) == (Doing.START, (last,))

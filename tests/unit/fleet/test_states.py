@@ -128,3 +128,22 @@ def test_each_retry_after_an_end_begins_a_round_and_no_crash_or_wait_does(states
     assert round_of((NOW + timedelta(minutes=at), state) for at, state in enumerate(states)) == Round(
         number=number, began_at=began
     )
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"state": "COMPLETED", "state_name": "StoppedAtSafePoint", "is_errand": True},
+        {"state": "CANCELLED"},
+    ],
+)
+def test_what_a_cancellation_leaves_after_a_retry_is_no_failure_of_the_new_round(run):
+    found = status(make_run(C, minutes=2, **run), began=1)
+
+    assert found.state is ClusterState.PENDING
+
+
+def test_a_run_of_the_new_round_that_is_cancelled_has_failed():
+    found = status(make_run(C, "CANCELLED", minutes=3, started_at=NOW + timedelta(minutes=2)), began=1)
+
+    assert found.state is ClusterState.FAILED
