@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 60.0
 """How long a person looks at a page until what they wait for is on it."""
 TRIES = 3
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
-LARGEST_BYTES = 150_000
+LARGEST_BYTES = 200_000
 RUN = re.compile(r"/runs/flow-run/([0-9a-f-]{36})")
 
 
