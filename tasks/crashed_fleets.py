@@ -7,13 +7,9 @@ from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterEndTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
@@ -22,7 +18,8 @@ from prefect.logging import get_run_logger
 from migration.fleet.resuming import FLEET_AGAIN, FLEET_FLOW, UNHARMED, decide_on_fleet
 from migration.resuming import INTERRUPTED, CrashedFleet, Limits, Ruling, Settled, count_crashes
 from tasks import clock
-from tasks.crashed_runs import PAGE, mark_interrupted, take_up
+from tasks.crashed_runs import mark_interrupted, take_up
+from tasks.flow_runs import PAGE, in_states, of_flows
 from tasks.policy import looking_task
 
 
@@ -31,10 +28,10 @@ async def find_interrupted_fleets(limits: Limits) -> tuple[CrashedFleet, ...]:
     """Return the roll-outs that are crashed now and crashed not too long ago; at most a page of them."""
     crashed = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(is_null_=False),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
+        state=in_states([StateType.CRASHED]),
         end_time=FlowRunFilterEndTime(after_=clock.now() - timedelta(hours=limits.max_age_hours)),
     )
-    flow = FlowFilter(name=FlowFilterName(any_=[FLEET_FLOW]))
+    flow = of_flows(FLEET_FLOW)
     async with get_client() as client:
         runs = await client.read_flow_runs(
             flow_filter=flow, flow_run_filter=crashed, sort=FlowRunSort.ID_DESC, limit=PAGE

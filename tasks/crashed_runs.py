@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterEndTime,
     FlowRunFilterId,
     FlowRunFilterStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
-from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+from prefect.client.schemas.sorting import TaskRunSort
 from prefect.states import AwaitingRetry, Crashed
 
-from migration.models import ClusterRef, OnFailure
+from migration.models import OnFailure
 from migration.resuming import INTERRUPTED, MIGRATING_FLOWS, CrashedFleet, CrashedRun, OtherRun, count_crashes
 from tasks import clock
+from tasks.flow_runs import PAGE, UNDER_WAY, cluster_of, in_states, of_flows, pages
 
 AnyCrashedRun = CrashedRun | CrashedFleet
-PAGE: Final = 200
-UNDER_WAY: Final = [
-    StateType.SCHEDULED,
-    StateType.PENDING,
-    StateType.RUNNING,
-    StateType.PAUSED,
-    StateType.CANCELLING,
-]
+OUR_FLOWS: Final = of_flows(*MIGRATING_FLOWS)
 # Prefect names a task run after its task, with three hexadecimal digits behind.
 _RUN_NAME_SUFFIX: Final = re.compile(r"-[0-9a-f]{3}$")
 
@@ -46,12 +36,12 @@ async def crashed_runs(*, since: timedelta) -> list[CrashedRun]:
     """Return the deployed runs of our flows that are crashed now and crashed within that time, the oldest first."""
     crashed = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(is_null_=False),
-        state=_in_states([StateType.CRASHED]),
+        state=in_states([StateType.CRASHED]),
         end_time=FlowRunFilterEndTime(after_=clock.now() - since),
     )
     async with get_client() as client:
-        flows = {flow.id: flow.name for flow in await client.read_flows(flow_filter=_our_flows())}
-        found = [await _crashed(client, run, flows[run.flow_id]) async for run in _pages(client, crashed)]
+        flows = {flow.id: flow.name for flow in await client.read_flows(flow_filter=OUR_FLOWS)}
+        found = [await _crashed(client, run, flows[run.flow_id]) async for run in pages(client, crashed, OUR_FLOWS)]
     return sorted((run for run in found if run is not None), key=lambda run: run.begun_at)
 
 
@@ -67,13 +57,13 @@ async def other_runs(crashed: Iterable[CrashedRun]) -> list[OtherRun]:
     """Return the runs of our flows that are under way, or began after the first of the crashed ones did."""
     oldest = min((run.begun_at for run in crashed), default=clock.now())
     filters = (
-        FlowRunFilter(state=_in_states(UNDER_WAY)),
+        FlowRunFilter(state=in_states(UNDER_WAY)),
         FlowRunFilter(start_time=FlowRunFilterStartTime(after_=oldest)),
     )
     found: dict[UUID, OtherRun] = {}
     async with get_client() as client:
         for wanted in filters:
-            async for run in _pages(client, wanted):
+            async for run in pages(client, wanted, OUR_FLOWS):
                 other = _other(run)
                 if other is not None:
                     found[run.id] = other
@@ -119,33 +109,8 @@ async def _set_state_of_crashed(run: AnyCrashedRun, state: State[Any], *, force:
     return answer.status is SetStateStatus.ACCEPT
 
 
-async def _pages(client: PrefectClient, wanted: FlowRunFilter) -> AsyncIterator[FlowRun]:
-    offset = 0
-    while True:
-        page = await client.read_flow_runs(
-            flow_filter=_our_flows(),
-            flow_run_filter=wanted,
-            sort=FlowRunSort.ID_DESC,
-            limit=PAGE,
-            offset=offset,
-        )
-        for run in page:
-            yield run
-        if len(page) < PAGE:
-            return
-        offset += PAGE
-
-
-def _our_flows() -> FlowFilter:
-    return FlowFilter(name=FlowFilterName(any_=list(MIGRATING_FLOWS)))
-
-
-def _in_states(types: list[StateType]) -> FlowRunFilterState:
-    return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
-
-
 async def _crashed(client: PrefectClient, run: FlowRun, flow: str) -> CrashedRun | None:
-    cluster = _cluster_of(run)
+    cluster = cluster_of(run)
     if cluster is None or run.state is None or not run.state.is_crashed():
         return None
     states = await client.read_flow_run_states(run.id)
@@ -167,7 +132,7 @@ async def _crashed(client: PrefectClient, run: FlowRun, flow: str) -> CrashedRun
 
 
 def _other(run: FlowRun) -> OtherRun | None:
-    cluster = _cluster_of(run)
+    cluster = cluster_of(run)
     if cluster is None or run.state is None or (run.state.is_final() and run.start_time is None):
         return None
     return OtherRun(
@@ -179,11 +144,6 @@ def _other(run: FlowRun) -> OtherRun | None:
         state=run.state.name or run.state.type.value,
         only_planned=run.auto_scheduled and run.state.is_scheduled() and run.start_time is None,
     )
-
-
-def _cluster_of(run: FlowRun) -> ClusterRef | None:
-    seed, name = run.parameters.get("seed"), run.parameters.get("cluster")
-    return ClusterRef(seed=seed, name=name) if isinstance(seed, str) and isinstance(name, str) else None
 
 
 def _created(run: FlowRun) -> datetime:

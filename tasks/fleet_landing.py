@@ -11,12 +11,8 @@ from datetime import timedelta
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterEndTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
@@ -27,8 +23,8 @@ from migration.fleet.resuming import FLEET_FLOW
 from migration.fleet.states import ClusterRun
 from migration.text import listing
 from tasks import clock
-from tasks.crashed_runs import PAGE
 from tasks.fleet_runs import all_runs, cancel
+from tasks.flow_runs import PAGE, in_states, of_flows
 from tasks.policy import looking_task
 
 
@@ -57,10 +53,10 @@ async def land_cancelled_fleets(since: timedelta) -> None:
     started or retried since then is theirs.
     """
     cancelled = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLED])),
+        state=in_states([StateType.CANCELLED]),
         end_time=FlowRunFilterEndTime(after_=clock.now() - since),
     )
-    flow = FlowFilter(name=FlowFilterName(any_=[FLEET_FLOW]))
+    flow = of_flows(FLEET_FLOW)
     async with get_client() as client:
         fleets = await client.read_flow_runs(
             flow_filter=flow, flow_run_filter=cancelled, sort=FlowRunSort.ID_DESC, limit=PAGE

@@ -5,25 +5,20 @@ The tag and the idempotency key are all that ties them to the roll-out, so whoev
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import httpx
 from prefect import runtime
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments.flow_runs import arun_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
@@ -35,19 +30,16 @@ from migration.fleet.requests import parameters_for
 from migration.fleet.states import ClusterRun
 from migration.models import ClusterRef
 from tasks import clock
+from tasks.flow_runs import UNDER_WAY, cluster_of, in_states, of_flows, pages
 from tasks.patience import patiently
 from tasks.rescheduling import ERRAND
 
 TAG: Final = "fleet:"
 ADOPTED: Final = "adopted-by-a-fleet"
 """Beside the tag: the run was there before the roll-out came to its cluster, and is somebody else's."""
-PAGE: Final = 200
 SOON: Final = timedelta(minutes=5)
 """A run that is due later than this, and has not begun, keeps no roll-out waiting."""
-UNDER_WAY: Final = [
-    *(StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING),
-    StateType.CRASHED,
-]
+OPEN: Final = (*UNDER_WAY, StateType.CRASHED)
 """A crashed run may be taken up; how long that counts is for the rules to say."""
 
 
@@ -83,7 +75,7 @@ async def runs_under_way(fleet_run_id: str, seen_under_way: Iterable[str]) -> li
 
     Two questions however many clusters there are: what is over long since is not asked for.
     """
-    active = await patiently(lambda: _read(FlowRunFilter(tags=_tagged(fleet_run_id), state=_in(UNDER_WAY))))
+    active = await patiently(lambda: _read(FlowRunFilter(tags=_tagged(fleet_run_id), state=in_states(OPEN))))
     ended = sorted(set(seen_under_way) - {run.id for run in active})
     if not ended:
         return active
@@ -117,14 +109,14 @@ async def start(order: FleetOrder, cluster: ClusterRef, round_number: int) -> Cl
 async def others_under_way(order: FleetOrder) -> dict[ClusterRef, FlowRun]:
     """Return, by cluster, the runs of the same flow that somebody else has started and that are not over."""
     tag = tag_of(order.run_id)
-    wanted = FlowRunFilter(state=_in(UNDER_WAY[:-1]))
-    flow = FlowFilter(name=FlowFilterName(any_=[str(order.runbook)]))
+    wanted = FlowRunFilter(state=in_states(UNDER_WAY))
+    flow = of_flows(str(order.runbook))
 
     async def ask() -> dict[ClusterRef, FlowRun]:
         async with get_client() as client:
-            found = [run async for run in _pages(client, wanted, flow)]
+            found = [run async for run in pages(client, wanted, flow)]
         theirs = [run for run in found if tag not in run.tags and not _only_planned(run)]
-        return {cluster: run for run in theirs if (cluster := _cluster_of(run)) is not None}
+        return {cluster: run for run in theirs if (cluster := cluster_of(run)) is not None}
 
     return await patiently(ask)
 
@@ -186,33 +178,14 @@ def _tagged(fleet_run_id: str) -> FlowRunFilterTags:
     return FlowRunFilterTags(all_=[tag_of(fleet_run_id)])
 
 
-def _in(types: list[StateType]) -> FlowRunFilterState:
-    return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
-
-
 async def _read(wanted: FlowRunFilter) -> list[ClusterRun]:
     async with get_client() as client:
-        found = [_cluster_run(run) async for run in _pages(client, wanted)]
+        found = [_cluster_run(run) async for run in pages(client, wanted)]
     return [run for run in found if run is not None]
 
 
-async def _pages(
-    client: PrefectClient, wanted: FlowRunFilter, flow: FlowFilter | None = None
-) -> AsyncIterator[FlowRun]:
-    offset = 0
-    while True:
-        page = await client.read_flow_runs(
-            flow_filter=flow, flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=offset
-        )
-        for run in page:
-            yield run
-        if len(page) < PAGE:
-            return
-        offset += PAGE
-
-
 def _cluster_run(run: FlowRun) -> ClusterRun | None:
-    cluster = _cluster_of(run)
+    cluster = cluster_of(run)
     if cluster is None:
         return None
     state = run.state
@@ -230,12 +203,6 @@ def _cluster_run(run: FlowRun) -> ClusterRun | None:
         is_errand=ERRAND in run.tags,
         is_given_up=state is not None and state.state_details.retriable is False,
     )
-
-
-def _cluster_of(run: FlowRun) -> ClusterRef | None:
-    parameters: dict[str, Any] = run.parameters
-    seed, name = parameters.get("seed"), parameters.get("cluster")
-    return ClusterRef(seed=seed, name=name) if isinstance(seed, str) and isinstance(name, str) else None
 
 
 def _only_planned(run: FlowRun) -> bool:
