@@ -7,7 +7,7 @@ of this one by itself, up to a minute later; those that stand beside it, it woul
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -20,10 +20,10 @@ from prefect.logging import get_run_logger
 
 from clusters.watching import Tell
 from migration.fleet.resuming import FLEET_FLOW
-from migration.fleet.states import ClusterRun
+from migration.fleet.states import ENDED, ClusterRun
 from migration.text import listing
 from tasks import clock
-from tasks.fleet_runs import all_runs, cancel
+from tasks.fleet_runs import all_runs, cancel, read_states
 from tasks.flow_runs import PAGE, in_states, of_flows
 from tasks.policy import looking_task
 
@@ -32,12 +32,14 @@ async def land_fleet(fleet_run_id: str, tell: Tell) -> str:
     """Leave the runs of a cancelled roll-out being cancelled, but errands and what others started; tell which."""
     active = await _under_way(fleet_run_id)
     own = [found for found in active if found.is_own and not found.is_errand]
-    landed = await cancel(own, tell)
-    lost = [found for found in own if found not in landed]
+    crashed = [found for found in own if found.state_type == "CRASHED"]
+    landed = await cancel((found for found in own if found not in crashed), tell)
+    lost = [found for found in own if found not in (*landed, *crashed)]
     adopted = [found for found in active if not found.is_own]
     parts = (
         "Cancelled: no further cluster is begun.",
         f"Brought to their next safe points: {_named(landed)}." if landed else "",
+        f"Crashed before, landed once resume-interrupted has taken them up: {_named(crashed)}." if crashed else "",
         f"Could not be cancelled, do it on their pages: {_named(lost)}." if lost else "",
         f"Left alone, because somebody else started their runs: {_named(adopted)}." if adopted else "",
         "To resume: start the flow again with the same parameters; clusters that are finished are not touched.",
@@ -66,9 +68,22 @@ async def land_cancelled_fleets(since: timedelta) -> None:
         forgotten = [
             found
             for found in await _under_way(str(fleet.id))
-            if found.is_own and not found.is_errand and ended_at is not None and found.since < ended_at
+            if found.is_own and not found.is_errand and ended_at is not None and await _is_forgotten(found, ended_at)
         ]
         await cancel(forgotten, get_run_logger().info)
+
+
+async def _is_forgotten(run: ClusterRun, ended_at: datetime) -> bool:
+    """Tell whether a run was under way when its roll-out was cancelled, and nobody has ended or cancelled it since.
+
+    It may have gone on meanwhile: its window opened, a person agreed, resume-interrupted took it up.
+    """
+    if run.state_type in ("CANCELLING", "CRASHED"):
+        return False
+    states = await read_states(run.id)
+    before = [kind for moment, kind in states if moment < ended_at]
+    after = [kind for moment, kind in states if moment >= ended_at]
+    return bool(before) and before[-1] not in ENDED and not any(kind in ENDED for kind in after)
 
 
 async def _under_way(fleet_run_id: str) -> list[ClusterRun]:

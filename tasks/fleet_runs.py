@@ -35,8 +35,8 @@ from tasks.patience import patiently
 from tasks.rescheduling import ERRAND
 
 TAG: Final = "fleet:"
-ADOPTED: Final = "adopted-by-a-fleet"
-"""Beside the tag: the run was there before the roll-out came to its cluster, and is somebody else's."""
+ADOPTED: Final = "adopted-by-fleet:"
+"""Beside the tag: the run was there before the roll-out came to its cluster, and is somebody else's, or another's."""
 SOON: Final = timedelta(minutes=5)
 """A run that is due later than this, and has not begun, keeps no roll-out waiting."""
 OPEN: Final = (*UNDER_WAY, StateType.CRASHED)
@@ -46,6 +46,10 @@ OPEN: Final = (*UNDER_WAY, StateType.CRASHED)
 def tag_of(fleet_run_id: str) -> str:
     """Return the tag of all runs that belong to a roll-out."""
     return f"{TAG}{fleet_run_id}"
+
+
+def _adopted_by(fleet_run_id: str) -> str:
+    return f"{ADOPTED}{fleet_run_id}"
 
 
 async def require_deployment(order: FleetOrder) -> None:
@@ -67,7 +71,7 @@ async def require_deployment(order: FleetOrder) -> None:
 
 async def all_runs(fleet_run_id: str) -> list[ClusterRun]:
     """Return every run of a roll-out's clusters."""
-    return await patiently(lambda: _read(FlowRunFilter(tags=_tagged(fleet_run_id))))
+    return await patiently(lambda: _read(fleet_run_id, FlowRunFilter(tags=_tagged(fleet_run_id))))
 
 
 async def runs_under_way(fleet_run_id: str, seen_under_way: Iterable[str]) -> list[ClusterRun]:
@@ -75,11 +79,13 @@ async def runs_under_way(fleet_run_id: str, seen_under_way: Iterable[str]) -> li
 
     Two questions however many clusters there are: what is over long since is not asked for.
     """
-    active = await patiently(lambda: _read(FlowRunFilter(tags=_tagged(fleet_run_id), state=in_states(OPEN))))
+    wanted = FlowRunFilter(tags=_tagged(fleet_run_id), state=in_states(OPEN))
+    active = await patiently(lambda: _read(fleet_run_id, wanted))
     ended = sorted(set(seen_under_way) - {run.id for run in active})
     if not ended:
         return active
-    return active + await patiently(lambda: _read(FlowRunFilter(id=FlowRunFilterId(any_=[UUID(one) for one in ended]))))
+    over = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(one) for one in ended]))
+    return active + await patiently(lambda: _read(fleet_run_id, over))
 
 
 async def start(order: FleetOrder, cluster: ClusterRef, round_number: int) -> ClusterRun:
@@ -100,7 +106,7 @@ async def start(order: FleetOrder, cluster: ClusterRef, round_number: int) -> Cl
             idempotency_key=f"{tag} {cluster} round {round_number}",
         )
     )
-    found = _cluster_run(run)
+    found = _cluster_run(order.run_id, run)
     if found is None:
         raise InvalidRequest(f"run {run.id}, which was started for {cluster}, is for no cluster")
     return found
@@ -123,16 +129,32 @@ async def others_under_way(order: FleetOrder) -> dict[ClusterRef, FlowRun]:
 
 async def adopt(order: FleetOrder, run: FlowRun) -> ClusterRun:
     """Leave somebody else's run tagged as one of this roll-out; return it."""
-    tags = [*run.tags, tag_of(order.run_id), ADOPTED]
+    tags = [*run.tags, tag_of(order.run_id), _adopted_by(order.run_id)]
 
     async def tell() -> None:
         async with get_client() as client:
             await client.update_flow_run(run.id, tags=tags)
 
     await patiently(tell)
-    found = _cluster_run(run.model_copy(update={"tags": tags}))
+    found = _cluster_run(order.run_id, run.model_copy(update={"tags": tags}))
     assert found is not None  # noqa: S101 - it was found by its cluster
     return found
+
+
+async def count_as_own(order: FleetOrder, run: ClusterRun) -> ClusterRun:
+    """Leave an adopted run counting as one of this roll-out, once it has led to the target; return it.
+
+    From then on the cluster is done, also if somebody takes the migration back.
+    """
+
+    async def tell() -> None:
+        async with get_client() as client:
+            tags = (await client.read_flow_run(UUID(run.id))).tags
+            left = [tag for tag in tags if tag != _adopted_by(order.run_id)]
+            await client.update_flow_run(UUID(run.id), tags=left)
+
+    await patiently(tell)
+    return run.model_copy(update={"is_own": True})
 
 
 async def cancel(runs: Iterable[ClusterRun], tell: Tell) -> list[ClusterRun]:
@@ -154,12 +176,12 @@ async def cancel(runs: Iterable[ClusterRun], tell: Tell) -> list[ClusterRun]:
     return cancelled
 
 
-async def read_states(fleet_run_id: str) -> list[tuple[datetime, str]]:
-    """Return when the roll-out's own run came into which type of state, the first one first."""
+async def read_states(run_id: str) -> list[tuple[datetime, str]]:
+    """Return when a run came into which type of state, the first one first."""
 
     async def ask() -> list[tuple[datetime, str]]:
         async with get_client() as client:
-            states = await client.read_flow_run_states(UUID(fleet_run_id))
+            states = await client.read_flow_run_states(UUID(run_id))
         return sorted((state.timestamp, state.type.value) for state in states)
 
     return await patiently(ask)
@@ -178,13 +200,13 @@ def _tagged(fleet_run_id: str) -> FlowRunFilterTags:
     return FlowRunFilterTags(all_=[tag_of(fleet_run_id)])
 
 
-async def _read(wanted: FlowRunFilter) -> list[ClusterRun]:
+async def _read(fleet_run_id: str, wanted: FlowRunFilter) -> list[ClusterRun]:
     async with get_client() as client:
-        found = [_cluster_run(run) async for run in pages(client, wanted)]
+        found = [_cluster_run(fleet_run_id, run) async for run in pages(client, wanted)]
     return [run for run in found if run is not None]
 
 
-def _cluster_run(run: FlowRun) -> ClusterRun | None:
+def _cluster_run(fleet_run_id: str, run: FlowRun) -> ClusterRun | None:
     cluster = cluster_of(run)
     if cluster is None:
         return None
@@ -199,7 +221,7 @@ def _cluster_run(run: FlowRun) -> ClusterRun | None:
         since=state.timestamp if state else clock.now(),
         started_at=run.start_time,
         due_at=state.state_details.scheduled_time if state else None,
-        is_own=ADOPTED not in run.tags,
+        is_own=_adopted_by(fleet_run_id) not in run.tags,
         is_errand=ERRAND in run.tags,
         is_given_up=state is not None and state.state_details.retriable is False,
     )

@@ -30,7 +30,7 @@ from migration.fleet.waves import FleetPlan
 from migration.models import ClusterRef
 from tasks import clock
 from tasks.fleet_board import Board
-from tasks.fleet_runs import adopt, all_runs, others_under_way, read_states, runs_under_way, start
+from tasks.fleet_runs import adopt, all_runs, count_as_own, others_under_way, read_states, runs_under_way, start
 
 ALL_EVERY: Final = timedelta(minutes=1)
 """How often all runs are asked for, and not only those under way: somebody may have retried one that had failed."""
@@ -146,7 +146,14 @@ class RollOut:
         for ref, look in (await look_at(self.order, fresh, get_run_logger().debug)).items():
             if look.need is not Need.UNKNOWN:
                 self._see(ref, look)
+            if look.need is Need.NONE:
+                await self._count_adopted(ref)
             self.confirmed.add(ref)
+
+    async def _count_adopted(self, ref: ClusterRef) -> None:
+        for run in list(self.runs.values()):
+            if run.cluster == ref and run.state_type == "COMPLETED" and not run.is_own:
+                self.runs[run.id] = await count_as_own(self.order, run)
 
     async def _look_for_the_blind(self, now: datetime) -> None:
         """Look again for clusters that gave no answer; one that does is begun anew."""

@@ -59,7 +59,7 @@ class ClusterRun(Frozen):
     due_at: AwareDatetime | None = None
     """When it goes on, if it waits."""
     is_own: bool = True
-    """Whether this roll-out started it, or an errand after it; else it was adopted."""
+    """Whether this roll-out started it, or an errand after it, or it was adopted and led to the target."""
     is_errand: bool = False
     """Whether it only brings its cluster to the next safe point, after the run that was at it was cancelled."""
     is_given_up: bool = False
