@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
+from contextlib import contextmanager
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, get_current_settings
@@ -49,6 +51,7 @@ TO_A_MODE = [
 ]
 TAKEN_BACK = ["cilium 1.19.4 -> canal v3.30", "pods: everything else"]
 NODES_STAY = {"rotate_nodes": False, "accept": ["nodes-keep-cilium"]}
+PATIENCE_SECONDS = 150
 CLUSTERS = len(TO_CILIUM) + len(TO_CANAL) + len(TO_A_MODE) + len(TAKEN_BACK)
 
 
@@ -113,8 +116,26 @@ async def resume_after(line, flow, cluster, **parameters):
     await run_until(line, flow, cluster, parameters)
     async with cluster.apis() as (_, api):
         await expire_lease(api)
-    report = await run(flow, cluster.name, **parameters)
+    with said() as lines:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                report = await run(flow, cluster.name, **parameters)
+        except TimeoutError:
+            pytest.fail(f"the new run did not end within {PATIENCE_SECONDS} s, it said last:\n" + "\n".join(lines))
     assert report.outcome in ("migrated", "taken back", "nothing to do")
+
+
+@contextmanager
+def said():
+    """Keep the last lines that flows log in this process."""
+    lines = deque(maxlen=20)
+    keeping = logging.Handler(logging.INFO)
+    keeping.emit = lambda record: lines.append(f"{record.created:.1f} {record.name}: {record.getMessage()}")
+    logging.getLogger().addHandler(keeping)
+    try:
+        yield lines
+    finally:
+        logging.getLogger().removeHandler(keeping)
 
 
 async def assert_over(api, before, *, migrations, target):
