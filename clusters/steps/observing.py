@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 from clusters import narrowing
@@ -53,14 +54,25 @@ async def observe_baseline(api: KubeApi) -> Baseline:
     )
 
 
+async def wanted_pods(api: KubeApi, workloads: Iterable[str]) -> dict[str, int]:
+    """Return how many pods each of these workloads (`namespace/Kind/name`) wants by now; none if it was removed.
+
+    Those of other kinds than Deployment, StatefulSet and DaemonSet are left out, as nobody here can tell.
+    """
+    kinds = {name for _, name in _WORKLOADS}
+    found = [narrowing.workload(item, name) for name, item in await _listed(api)]
+    desired = {each.workload: each.desired for each in found}
+    return {workload: desired.get(workload, 0) for workload in workloads if workload.split("/")[1] in kinds}
+
+
 async def _workloads(api: KubeApi) -> list[WorkloadFacts]:
+    return [narrowing.workload(item, name) for name, item in await _listed(api) if not _is_of_a_cni(item)]
+
+
+async def _listed(api: KubeApi) -> list[tuple[str, Any]]:
+    """Return all workloads, each with its kind, which items of a list don't carry."""
     listed = await asyncio.gather(*(api.list(kind) for kind, _ in _WORKLOADS))
-    return [
-        narrowing.workload(item, name)
-        for (_, name), items in zip(_WORKLOADS, listed, strict=True)
-        for item in items
-        if not _is_of_a_cni(item)
-    ]
+    return [(name, item) for (_, name), items in zip(_WORKLOADS, listed, strict=True) for item in items]
 
 
 async def _ready_endpoints(api: KubeApi) -> dict[str, int]:

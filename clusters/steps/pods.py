@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from clusters.kinds import CILIUM_ENDPOINTS, PODS
 from clusters.seed import OpenedCluster
 from clusters.steps.bare_pods import remember_bare_pods, restore_bare_pods
 from clusters.steps.measuring import measuring_outage, ready_by_workload
+from clusters.steps.observing import wanted_pods
 from clusters.steps.result import StepResult
 from clusters.steps.survey import list_cilium_endpoints, webhook_backends
 from clusters.watching import Live, View, watching, with_faults
@@ -37,6 +38,7 @@ PASSES: Final = 3
 """Pods may be born onto the old CNI while others are restarted; after this many rounds the verification decides."""
 STUCK_AFTER_GRACE_SECONDS: Final = 60.0
 STUCK_LOOK_SECONDS: Final = 5.0
+WANTED_LOOK_SECONDS: Final = 30.0
 RECOVERY: Final = timedelta(minutes=10)
 """How long a step waits for workloads to be ready again before it leaves the judgement to the verification."""
 STEADY: Final = timedelta(minutes=2)
@@ -348,22 +350,42 @@ class _Restart:
             self._opened.tell(f"going on without: {error.last_seen}")
 
     async def _until_ready(self, expected: dict[str, int], deadline: timedelta) -> None:
+        needed = dict(expected)
+
         def unready() -> str | None:
             ready = ready_by_workload(self._pods.values())
-            behind = sorted(workload for workload, count in expected.items() if ready.get(workload, 0) < count)
+            behind = sorted(workload for workload, count in needed.items() if ready.get(workload, 0) < count)
             return (
                 with_faults(f"{len(behind)} workloads to be ready again ({', '.join(behind[:3])})", self._pods)
                 if behind
                 else None
             )
 
-        await self._view.until(
-            unready,
-            what="restarted workloads to be ready",
-            deadline=deadline,
-            tell=self._opened.tell,
-            advice="Look at the events of their pods; start the flow again to go on.",
-        )
+        lowering = asyncio.create_task(self._lower(expected, needed), name="look what workloads want")
+        try:
+            await self._view.until(
+                unready,
+                what="restarted workloads to be ready",
+                deadline=deadline,
+                tell=self._opened.tell,
+                advice="Look at the events of their pods; start the flow again to go on.",
+                rejudge_seconds=WANTED_LOOK_SECONDS,
+            )
+        finally:
+            lowering.cancel()
+            await asyncio.gather(lowering, return_exceptions=True)
+
+    async def _lower(self, expected: Mapping[str, int], needed: dict[str, int]) -> None:
+        """Keep `needed` at what is expected, but no higher than what the workloads themselves want by now.
+
+        A node may have left with its DaemonSets' pods, in a rotation that an earlier run began or by an autoscaler;
+        a workload may have been scaled down or removed.
+        """
+        while True:
+            await asyncio.sleep(WANTED_LOOK_SECONDS)
+            with contextlib.suppress(Transient):
+                wanted = await wanted_pods(self._opened.api, expected)
+                needed.update({workload: min(expected[workload], count) for workload, count in wanted.items()})
 
     def _is_there(self, pod: Pod) -> bool:
         found = self._pods.get(pod.name, namespace=pod.namespace)

@@ -6,7 +6,7 @@ import pytest
 
 from clusters import narrowing
 from clusters.journal import read_migration
-from clusters.kinds import DEPLOYMENTS, JOBS, POD_DISRUPTION_BUDGETS, PODS
+from clusters.kinds import DAEMON_SETS, DEPLOYMENTS, JOBS, POD_DISRUPTION_BUDGETS, PODS
 from clusters.steps import pods as pods_module
 from clusters.steps.pods import restart_pods
 from clusters.steps.survey import list_cilium_endpoints, list_pods
@@ -19,6 +19,7 @@ from tests.clusters.killing import kill_at, noting_pods
 from tests.clusters.looking import becomes
 
 OPTIONS = RestartOptions()
+DAEMON_SET = "batch/DaemonSet/log-shipper"
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(pods_module, "QUIET_SECONDS", (0.1, 0.1))
     monkeypatch.setattr(pods_module, "EVICTION_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(pods_module, "STUCK_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(pods_module, "WANTED_LOOK_SECONDS", 0.2)
 
 
 def restart(opened, migration, options=OPTIONS, *, deadline=SOON):
@@ -197,9 +199,31 @@ async def test_siblings_that_never_get_ready_hold_nothing_up_for_ever(cluster, o
     assert cluster.was_told("going on without: 1 pods to be ready")
 
 
+@pytest.mark.parametrize("how", ["node gone", "scaled down", "removed"])
+async def test_what_needs_fewer_pods_than_before_is_not_waited_for(cluster, opened, beside, how):
+    """A rotation that a killed run had begun, or an autoscaler, takes nodes; their DaemonSets' pods go with them."""
+    kind, key = (DAEMON_SETS, DAEMON_SET) if how == "node gone" else (DEPLOYMENTS, "shop/Deployment/frontend")
+    namespace, _, name = key.split("/")
+    cluster.platform_fault("pod-never-ready", subject=f"{namespace}/{name}-*")
+    running = asyncio.create_task(restart(opened, beside))
+    await becomes(lambda: cluster.was_told(f"ready again ({key})"), during=running)
+
+    if how == "node gone":
+        elsewhere = {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "gone"}}}}}
+        await opened.api.patch(kind, name, elsewhere, namespace=namespace)
+    elif how == "scaled down":
+        await opened.api.patch(kind, name, {"spec": {"replicas": 0}}, namespace=namespace)
+    else:
+        found = await opened.api.get(kind, name, namespace=namespace)
+        await opened.api.delete(kind, name, namespace=namespace, uid=found["metadata"]["uid"])
+    await running
+
+    assert not cluster.was_told("going on without")
+
+
 async def test_a_view_that_is_not_up_to_date_is_waited_for(cluster, opened, beside, monkeypatch):
     monkeypatch.setattr("clusters.api.WATCH_SECONDS", 1)
-    monkeypatch.setattr(pods_module, "QUIET_SECONDS", (1.5, 0.1))
+    monkeypatch.setattr(pods_module, "QUIET_SECONDS", (3.0, 0.1))
     old = {pod.uid: pod for pod in await unmanaged(opened.api)}
     async with noting_pods(opened.api) as history:
         before = set(history.pods)

@@ -128,9 +128,13 @@ async def resume_after(line, flow, cluster, **parameters):
 @contextmanager
 def said():
     """Keep the last lines that flows log in this process."""
-    lines = deque(maxlen=20)
-    keeping = logging.Handler(logging.INFO)
-    keeping.emit = lambda record: lines.append(f"{record.created:.1f} {record.name}: {record.getMessage()}")
+    lines: deque[str] = deque(maxlen=20)
+
+    class Keeping(logging.Handler):
+        def emit(self, record):
+            lines.append(f"{record.created:.1f} {record.name}: {record.getMessage()}")
+
+    keeping = Keeping(logging.INFO)
     logging.getLogger().addHandler(keeping)
     try:
         yield lines
