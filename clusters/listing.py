@@ -20,6 +20,7 @@ def listed_cluster(found: Any, *, seed: str) -> ListedCluster:
     labels, cloud = metadata.get("labels") or {}, spec.get("cloud") or {}
     return ListedCluster(
         ref=ClusterRef(seed=seed, name=metadata["name"]),
+        uid=str(metadata.get("uid") or ""),
         human_readable_name=str(spec.get("humanReadableName", "")),
         project=str(labels.get(PROJECT, "")),
         datacenter=str(cloud.get("dc", "")),

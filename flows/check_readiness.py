@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from prefect import flow, runtime
-from prefect.states import Completed
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
-from migration.errors import InvalidRequest
+from migration.errors import InvalidRequest, MigrationError
 from migration.models import (
     ClusterRef,
     Cni,
@@ -60,25 +61,30 @@ async def check_readiness(
     accept: AcceptedBlockers = (),
 ) -> ReadinessReport:
     """Tell whether a KKP user cluster is ready for a runbook, and what that would do there. Changes nothing."""
-    report = await examine_readiness(
-        MigrationRequest(
-            cluster=ClusterRef(seed=seed, name=cluster),
-            runbook=runbook,
-            desired_cni=_desired_cni(runbook, cni_version),
-            desired_proxy_mode=_desired_mode(runbook, proxy_mode.wanted),
-            rotate_nodes=rotate_nodes,
-            remove_crds=remove_crds,
-            manifest=manifest,
-            tunnel_port=tunnel_port or None,
-            pods=pods,
-            accept=accept,
-            maintenance=maintenance,
-            requested_by=str(runtime.flow_run.name),
+    ref = ClusterRef(seed=seed, name=cluster)
+    try:
+        report = await examine_readiness(
+            MigrationRequest(
+                cluster=ref,
+                runbook=runbook,
+                desired_cni=_desired_cni(runbook, cni_version),
+                desired_proxy_mode=_desired_mode(runbook, proxy_mode.wanted),
+                rotate_nodes=rotate_nodes,
+                remove_crds=remove_crds,
+                manifest=manifest,
+                tunnel_port=tunnel_port or None,
+                pods=pods,
+                accept=accept,
+                maintenance=maintenance,
+                requested_by=str(runtime.flow_run.name),
+            )
         )
-    )
-    name = "Ready" if report.is_ready else "NotReady"
+        name = "Ready" if report.is_ready else "NotReady"
+        end: State[Any] = Completed(name=name, message=report.verdict, data=report)
+    except MigrationError as error:
+        end = Failed(message=f"{ref}: {error}. Nothing was changed: this flow only looks", data=error)
     # Prefect takes a state that a flow returns as its own, and hands the data to whoever awaits the flow.
-    return cast("ReadinessReport", Completed(name=name, message=report.verdict, data=report))
+    return cast("ReadinessReport", end)
 
 
 def _desired_cni(runbook: Runbook, version: str) -> Cni | None:

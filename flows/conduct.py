@@ -53,7 +53,14 @@ async def conduct(request: MigrationRequest, *, planned: Planning | None = None)
     except MigrationError as error:
         found = failed_before_the_start(error)
         end = _failed(error, failure_message(request.cluster, error.step or "check readiness", str(error), found))
+    if isinstance(end, MigrationReport):
+        end = Completed(message=_told(end), data=end)
     return cast("MigrationReport", end)
+
+
+def _told(report: MigrationReport) -> str:
+    """Return how a run ended, for its state."""
+    return f"Nothing to do: {report.message}" if report.outcome == "nothing to do" else report.message
 
 
 async def _taken_up(request: MigrationRequest, planned: Planning | None) -> End:

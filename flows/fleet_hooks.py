@@ -17,8 +17,9 @@ from tasks.landing import tell_cancelled
 
 async def explain_fleet_interruption(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Leave the crashed run as Interrupted, its message telling what that means for the clusters."""
-    if not await explain_fleet_crash(flow_run.id):
-        flow_run_logger(flow_run, flow).info("nothing to explain: the run is no longer in the state %r", state.name)
+    logger = flow_run_logger(flow_run, flow)
+    if not await explain_fleet_crash(flow_run.id, logger.info):
+        logger.info("nothing to explain: the run is no longer in the state %r", state.name)
 
 
 async def bring_fleet_to_safe_points(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect's

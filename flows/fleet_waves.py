@@ -87,9 +87,10 @@ async def _not_cancelled(fleet: RollOut) -> None:
 
 def _told(fleet: RollOut, move: Move) -> str:
     """Return what the roll-out does, for the head of its table."""
-    name = "Canaries" if fleet.plan.has_canaries and move.wave == 0 else f"Batch {move.wave}"
+    batch = move.wave + (not fleet.plan.has_canaries)
+    name = f"Batch {batch}" if batch else "Canaries"
     if move.doing is Doing.SOAK and move.until is not None:
-        return f"Soaks until {_moment(move.until)}, before batch {move.wave}"
+        return f"Soaks until {_moment(move.until)}, before batch {batch}"
     if move.doing is Doing.STOP:
         return f"Stopped: {move.why}"
     if move.doing is Doing.END:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import httpx
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import ValidationError
@@ -37,7 +38,7 @@ from migration.models import Runbook
 from tasks.fleet import examine_fleet, plan_fleet, survey_fleet
 from tasks.fleet_landing import land_fleet
 from tasks.fleet_report import report_fleet, report_readiness
-from tasks.fleet_runs import require_deployment, this_run
+from tasks.fleet_runs import all_runs, require_deployment, this_run
 from tasks.rescheduling import PutOff, taken_up_again
 from tasks.roll_out import open_roll_out
 
@@ -75,7 +76,7 @@ async def migrate_fleet(
         )
         end: Any = await (_dry_run(order) if dry_run else _taken_up(order))
     except ValidationError as error:
-        refused = InvalidRequest("; ".join(str(found["msg"]) for found in error.errors()))
+        refused = InvalidRequest("; ".join(found["msg"].removeprefix("Value error, ") for found in error.errors()))
         end = _failed(refused, f"nothing was begun: {refused}. Correct it, and start the flow again")
     except NotApproved as stop:
         end = Cancelled(name="NotApproved", message=f"{stop}. No cluster was begun after that")
@@ -83,13 +84,29 @@ async def migrate_fleet(
         # The run was quicker than its worker, which now has no process left to end, and so no hook to call.
         end = Cancelled(message=await land_fleet(this_run(), get_run_logger().info))
     except MigrationError as error:
-        told = f"{error}. What had begun goes on by itself. To resume: correct what it names, then press Retry"
-        end = _failed(error, f"{told}, or start the flow again: clusters that are finished are not touched")
-    except httpx.HTTPError as error:
+        end = _failed(error, f"{error}. {await _way_on()}")
+    except (httpx.HTTPError, ObjectNotFound) as error:
         told = f"the Prefect server did not do as asked, or is away for too long: {error}. What had begun goes on"
         end = _failed(error, f"{told} by itself. To resume: press Retry: clusters that are finished are not touched")
     # Prefect takes a state that a flow returns as its own, and hands the data to whoever awaits the flow.
     return cast("FleetReport", end)
+
+
+async def _way_on() -> str:
+    """Return how a roll-out that an error has ended goes on, and what becomes of its clusters meanwhile."""
+    try:
+        has_begun = bool(await all_runs(this_run()))
+    except httpx.HTTPError:
+        has_begun = True
+    if not has_begun:
+        return (
+            "Nothing was begun. To resume: correct what it names, and press Retry; if that is one of the run's "
+            "parameters, start the flow again with the right one, for Retry keeps them"
+        )
+    return (
+        "What had begun goes on by itself. To resume: correct what it names, then press Retry, or start the flow "
+        "again: clusters that are finished are not touched"
+    )
 
 
 async def _taken_up(order: FleetOrder) -> State[Any]:

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 ENVIRONMENT_VARIABLE: Final = "CNI_MIGRATION_NOTIFY"
 """Names the block, as `type-slug/name`; without it a lone run tells nobody."""
 SEND_SECONDS: Final = 30.0
-KINDS: Final = {"TimedOut": Kind.TIMED_OUT, "Interrupted": Kind.INTERRUPTED, "NotApproved": Kind.NOT_APPROVED}
+KINDS: Final = {
+    "TimedOut": Kind.TIMED_OUT,
+    "Interrupted": Kind.INTERRUPTED,
+    "NotApproved": Kind.NOT_APPROVED,
+    "Cancelled": Kind.CANCELLED,
+}
 """The kinds that a state's name decides, whatever its type."""
 
 

@@ -62,6 +62,8 @@ class ListedCluster:
     """A KKP Cluster as a list of them shows it: what clusters are chosen by."""
 
     ref: ClusterRef
+    uid: str = ""
+    """Of the Cluster object; empty if the way in doesn't tell."""
     human_readable_name: str
     project: str
     """The project's id, as the label `project-id` has it."""

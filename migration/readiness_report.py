@@ -73,7 +73,8 @@ class ReadinessReport(Frozen):
         """The whole report in a sentence."""
         if self.nothing_to_do:
             return self.nothing_to_do
-        counts = f"{len(self.findings)} findings, {len(self.accepted)} blockers of them accepted"
+        accepted = f", {len(self.accepted)} blockers of them accepted" if self.accepted else ""
+        counts = f"{len(self.findings)} findings{accepted}"
         counts += f"; it takes up {self.resumes}" if self.resumes else ""
         if self.is_ready:
             return f"{self.cluster.name} is ready for {self.runbook}: {counts}"

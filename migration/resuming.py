@@ -26,6 +26,8 @@ WAITING: Final = ("AwaitingWindow", "Suspended")
 """States of a run that does nothing for days, with the lock free: a cluster in the middle of something can't wait."""
 FAILED: Final = ("Failed", "TimedOut")
 """States of a run that may have done nothing at all; the journal tells whether it went on with the migration."""
+CRASHED: Final = "CRASHED"
+"""The type of the states of a run whose process ended without a word."""
 INTERRUPTED: Final = "Interrupted"
 """Name of the state of a crashed run whose cluster somebody has looked at."""
 
@@ -58,6 +60,8 @@ class CrashedRun(Frozen):
     """Of the crash."""
     given_up: bool = False
     """Whether it was given up before, and people were told."""
+    cancelled: bool = False
+    """Whether somebody had cancelled it when it crashed."""
     version: str = ""
     """The CNI version that it was asked for; empty for the flow's default."""
     is_deployed: bool = True
@@ -82,6 +86,7 @@ class CrashedFleet(Frozen):
     crashes: int
     message: str = ""
     given_up: bool = False
+    cancelled: bool = False
     is_deployed: bool = True
 
 
@@ -103,6 +108,7 @@ class Ruling(StrEnum):
     """What becomes of a crashed run."""
 
     TAKE_UP = "taken up"
+    LAND = "brought to a safe point"
     LEAVE = "left"
     GIVE_UP = "given up"
 
@@ -114,6 +120,9 @@ class Decision(Frozen):
     reason: str
     way_on: str = ""
     """What people do to go on, if another flow than the run's own is needed for it."""
+
+
+CANCELLED_BEFORE: Final = Decision(ruling=Ruling.LAND, reason="somebody had cancelled it when its process ended")
 
 
 class Settled(Frozen):
@@ -138,7 +147,21 @@ class Resumption(Frozen):
 
 
 def decide_by_runs(run: CrashedRun, others: Iterable[OtherRun], limits: Limits, now: AwareDatetime) -> Decision | None:
-    """Return why the run is left, as far as Prefect can tell; None if the cluster's journal has to be asked."""
+    """Return what becomes of the run, as far as Prefect can tell; None if the cluster's journal has to be asked."""
+    found = _by_its_crash(run, limits, now)
+    if found is not None:
+        return found
+    same = [other for other in others if other.cluster == run.cluster and other.id != run.id]
+    active = [other for other in same if not other.is_over and not other.only_planned and other.state not in WAITING]
+    later = [other for other in same if other.is_over and other.begun_at > run.begun_at and other.state not in FAILED]
+    if active:
+        return _leave(f"run {active[0].name} of this cluster is {active[0].state}")
+    if later:
+        return _leave(f"run {later[0].name} of this cluster began later, and is {later[0].state}")
+    return None
+
+
+def _by_its_crash(run: CrashedRun, limits: Limits, now: AwareDatetime) -> Decision | None:
     if run.given_up:
         return _leave("it was given up before, and people were told")
     age = now - run.crashed_at
@@ -148,14 +171,7 @@ def decide_by_runs(run: CrashedRun, others: Iterable[OtherRun], limits: Limits, 
         )
     if age > timedelta(hours=limits.max_age_hours):
         return _leave(f"it crashed more than {limits.max_age_hours} h ago: nobody expects it to go on by itself by now")
-    same = [other for other in others if other.cluster == run.cluster and other.id != run.id]
-    active = [other for other in same if not other.is_over and not other.only_planned and other.state not in WAITING]
-    later = [other for other in same if other.is_over and other.begun_at > run.begun_at and other.state not in FAILED]
-    if active:
-        return _leave(f"run {active[0].name} of this cluster is {active[0].state}")
-    if later:
-        return _leave(f"run {later[0].name} of this cluster began later, and is {later[0].state}")
-    return None
+    return CANCELLED_BEFORE if run.cancelled else None
 
 
 def decide_by_journal(run: CrashedRun, journal: Journal, limits: Limits) -> Decision:
@@ -232,6 +248,15 @@ def latest_of(migrations: Iterable[Migration], run: CrashedRun) -> Migration | N
         key=lambda each: (each.is_open, each.started_at),
         default=None,
     )
+
+
+def was_cancelled(states: Iterable[tuple[AwareDatetime, str]]) -> bool:
+    """Tell whether a crashed run was being cancelled, given when it came into which type of state.
+
+    Whoever carries the cancellation out may end with the run, or the run before that: Prefect has it crashed then.
+    """
+    before = [kind for _, kind in sorted(states) if kind != CRASHED]
+    return bool(before) and before[-1] == "CANCELLING"
 
 
 def count_crashes(states: Iterable[tuple[AwareDatetime, bool]]) -> int:

@@ -15,10 +15,12 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging import get_run_logger
 
+from clusters.watching import Tell
 from migration.fleet.resuming import FLEET_AGAIN, FLEET_FLOW, UNHARMED, decide_on_fleet
-from migration.resuming import INTERRUPTED, CrashedFleet, Limits, Ruling, Settled, count_crashes
+from migration.resuming import INTERRUPTED, CrashedFleet, Limits, Ruling, Settled, count_crashes, was_cancelled
 from tasks import clock
-from tasks.crashed_runs import mark_interrupted, take_up
+from tasks.crashed_runs import as_it_was_read, mark_cancelled, mark_interrupted, take_up
+from tasks.fleet_landing import land_fleet
 from tasks.flow_runs import PAGE, in_states, of_flows
 from tasks.policy import looking_task
 
@@ -46,6 +48,8 @@ async def settle_fleet(run: CrashedFleet, limits: Limits) -> Settled:
     decision = decide_on_fleet(run, limits, clock.now())
     if decision.ruling is Ruling.TAKE_UP:
         await take_up(run, f"Taken up by resume-interrupted: {decision.reason}. {run.message}")
+    if decision.ruling is Ruling.LAND:
+        await _land(run, get_run_logger().info)
     if decision.ruling is Ruling.GIVE_UP:
         message = (
             f"{run.cluster}: given up: {decision.reason}. The last one: {run.message}. State: {UNHARMED}. To resume: "
@@ -56,15 +60,26 @@ async def settle_fleet(run: CrashedFleet, limits: Limits) -> Settled:
     return Settled(run=run, decision=decision)
 
 
-async def explain_fleet_crash(flow_run_id: UUID) -> bool:
-    """Leave a roll-out that crashed as Interrupted, with what that means; tells whether that was done."""
+async def explain_fleet_crash(flow_run_id: UUID, tell: Tell) -> bool:
+    """Leave a roll-out that crashed as Interrupted, with what that means; tells whether that was done.
+
+    One that somebody had cancelled is Cancelled in the end, its clusters brought to their safe points.
+    """
     async with get_client() as client:
         run = await _crashed(client, await client.read_flow_run(flow_run_id))
     if run is None:
         return False
+    if run.cancelled:
+        return await _land(run, tell)
     resume = FLEET_AGAIN if run.is_deployed else "start the flow again with the same parameters"
     message = f"{run.cluster}: its process ended: {run.message}. State: {UNHARMED}. To resume: {resume}."
     return await mark_interrupted(run, message, given_up=False)
+
+
+async def _land(run: CrashedFleet, tell: Tell) -> bool:
+    if await as_it_was_read(run) is None:
+        return False
+    return await mark_cancelled(run, await land_fleet(run.id, tell))
 
 
 async def _crashed(client: PrefectClient, run: FlowRun) -> CrashedFleet | None:
@@ -81,5 +96,6 @@ async def _crashed(client: PrefectClient, run: FlowRun) -> CrashedFleet | None:
         crashes=count_crashes((state.timestamp, state.is_crashed()) for state in states),
         message=(crashes[-1].message or "").rstrip(".") if crashes else "",
         given_up=run.state.name == INTERRUPTED and run.state.state_details.retriable is False,
+        cancelled=was_cancelled((state.timestamp, state.type.value) for state in states),
         is_deployed=run.deployment_id is not None,
     )

@@ -19,10 +19,18 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import TaskRunSort
-from prefect.states import AwaitingRetry, Crashed
+from prefect.states import AwaitingRetry, Cancelled, Crashed
 
 from migration.models import OnFailure
-from migration.resuming import INTERRUPTED, MIGRATING_FLOWS, CrashedFleet, CrashedRun, OtherRun, count_crashes
+from migration.resuming import (
+    INTERRUPTED,
+    MIGRATING_FLOWS,
+    CrashedFleet,
+    CrashedRun,
+    OtherRun,
+    count_crashes,
+    was_cancelled,
+)
 from tasks import clock
 from tasks.flow_runs import PAGE, UNDER_WAY, cluster_of, in_states, of_flows, pages
 
@@ -99,12 +107,23 @@ async def mark_interrupted(run: AnyCrashedRun, message: str, *, given_up: bool) 
     return await _set_state_of_crashed(run, state, force=True)
 
 
-async def _set_state_of_crashed(run: AnyCrashedRun, state: State[Any], *, force: bool) -> bool:
-    """Set a state if the run is still in the crash that was read: whoever took it up or cancelled it goes first."""
+async def mark_cancelled(run: AnyCrashedRun, message: str) -> bool:
+    """Leave the run cancelled, as somebody had wanted before it crashed; tells whether that was done."""
+    return await _set_state_of_crashed(run, Cancelled(message=message), force=True)
+
+
+async def as_it_was_read(run: AnyCrashedRun) -> FlowRun | None:
+    """Return the run if it is still in the crash that was read: whoever took it up or cancelled it goes first."""
     async with get_client() as client:
-        now = (await client.read_flow_run(UUID(run.id))).state
-        if now is None or not now.is_crashed() or now.timestamp != run.crashed_at:
-            return False
+        found = await client.read_flow_run(UUID(run.id))
+    is_same = found.state is not None and found.state.is_crashed() and found.state.timestamp == run.crashed_at
+    return found if is_same else None
+
+
+async def _set_state_of_crashed(run: AnyCrashedRun, state: State[Any], *, force: bool) -> bool:
+    if await as_it_was_read(run) is None:
+        return False
+    async with get_client() as client:
         answer = await client.set_flow_run_state(UUID(run.id), state, force=force)
     return answer.status is SetStateStatus.ACCEPT
 
@@ -125,6 +144,7 @@ async def _crashed(client: PrefectClient, run: FlowRun, flow: str) -> CrashedRun
         crashes=count_crashes((state.timestamp, state.is_crashed()) for state in states),
         message=(crashes[-1].message or "") if crashes else "",
         given_up=run.state.name == INTERRUPTED and run.state.state_details.retriable is False,
+        cancelled=was_cancelled((state.timestamp, state.type.value) for state in states),
         version=str(run.parameters.get("cilium_version") or run.parameters.get("canal_version") or ""),
         takes_itself_back=run.parameters.get("on_failure") == OnFailure.REVERT,
         is_deployed=run.deployment_id is not None,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from uuid import UUID
 
-import httpx
-from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
 from clusters.fleet import examine, list_clusters, look_at
@@ -18,11 +15,11 @@ from migration.fleet.waves import FleetPlan, plan_waves
 from migration.models import ClusterRef
 from migration.readiness import refuse_unknown_codes
 from migration.readiness_report import ReadinessReport
-from tasks.patience import patiently
+from tasks.fleet_memory import keep, recalled
 from tasks.policy import looking_task
 
 PLAN: Final = "fleet-plan"
-"""The key under which Prefect keeps the plan beside the run: it goes when the run's record goes, and not before."""
+"""The key under which the plan is kept."""
 
 
 @looking_task("plan the fleet", retries=4)
@@ -70,29 +67,11 @@ async def examine_fleet(order: FleetOrder, plan: FleetPlan) -> tuple[ReadinessRo
 
 
 async def _kept_plan(order: FleetOrder) -> FleetPlan | None:
-    async def ask() -> str | None:
-        async with get_client() as client:
-            try:
-                return await client.read_flow_run_input(UUID(order.run_id), PLAN)
-            except httpx.HTTPStatusError as error:
-                if error.response.status_code == httpx.codes.NOT_FOUND:
-                    return None
-                raise
-
-    text = await patiently(ask)
+    text = await recalled(order.run_id, PLAN)
     return FleetPlan.model_validate_json(text) if text else None
 
 
 async def _keep(order: FleetOrder, plan: FleetPlan) -> FleetPlan:
-    async def tell() -> None:
-        async with get_client() as client:
-            await client.create_flow_run_input(UUID(order.run_id), PLAN, plan.model_dump_json())
-
-    try:
-        await patiently(tell)
-    except httpx.HTTPStatusError as error:
-        if error.response.status_code != httpx.codes.CONFLICT:
-            raise
-        # An answer was lost on its way here, or this run's former process lives on: the plan that is there counts.
-        return await _kept_plan(order) or plan
-    return plan
+    """Leave the plan kept; return the one that counts."""
+    is_new = await keep(order.run_id, PLAN, plan.model_dump_json())
+    return plan if is_new else await _kept_plan(order) or plan

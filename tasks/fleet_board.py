@@ -11,9 +11,11 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
 from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
 
+from clusters.watching import Tell
 from migration.fleet.models import FleetOrder
 from migration.fleet.moves import Statuses
 from migration.fleet.reporting import artifact_key, fleet_table, share_done, summary
@@ -21,6 +23,7 @@ from migration.fleet.waves import FleetPlan
 from tasks import clock
 
 AT_LEAST_EVERY: Final = timedelta(minutes=1)
+STOOD: Final = "As it stood then:\n\n"
 
 
 @dataclass
@@ -55,8 +58,13 @@ class Board:
             if known is not None:
                 # Not by `update_artifact`: that emits an event with all of the table in it, each time (3.8.8).
                 changed = ArtifactUpdate(data=data, description=described).model_dump(mode="json", exclude_unset=True)
-                await client.request("PATCH", "/artifacts/{id}", path_params={"id": known}, json=changed)
-                return known
+                try:
+                    await client.request("PATCH", "/artifacts/{id}", path_params={"id": known}, json=changed)
+                except httpx.HTTPStatusError as error:
+                    if error.response.status_code != httpx.codes.NOT_FOUND:
+                        raise  # else somebody has deleted it
+                else:
+                    return known
             made = await client.create_artifact(
                 ArtifactCreate(
                     key=artifact_key(self.order, what),
@@ -67,6 +75,34 @@ class Board:
                 )
             )
         return made.id
+
+
+async def show_cancelled(fleet_run_id: str, message: str, runs: Mapping[str, str], tell: Tell) -> None:
+    """Leave the table of a roll-out saying that it was cancelled, above how it stood then.
+
+    `runs` maps the id of each run that is being cancelled to its cluster. Works outside of a run, as in its hook.
+    """
+    links = [f"- {cluster}: {_link(one)}" for one, cluster in sorted(runs.items(), key=lambda found: found[1])]
+    wanted = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(fleet_run_id)]), type=ArtifactFilterType(any_=["markdown"])
+    )
+    try:
+        async with get_client() as client:
+            for found in await client.read_artifacts(artifact_filter=wanted):
+                before = str(found.data).partition(STOOD)[2] or str(found.data)
+                text = "\n\n".join(
+                    part for part in ("**Cancelled**", message, "\n".join(links), STOOD + before) if part
+                )
+                changed = ArtifactUpdate(data=text, description="cancelled")
+                body = changed.model_dump(mode="json", exclude_unset=True)
+                await client.request("PATCH", "/artifacts/{id}", path_params={"id": found.id}, json=body)
+    except httpx.HTTPError as error:
+        tell(f"the fleet's table could not be brought up to date: {error}")
+
+
+def _link(run_id: str) -> str:
+    url = url_for("flow-run", obj_id=run_id)
+    return f"[Run {run_id[:8]}]({url})" if url else run_id
 
 
 def run_links(statuses: Statuses) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from migration.fleet.resuming import FLEET_FLOW
 from migration.fleet.states import ENDED, ClusterRun
 from migration.text import listing
 from tasks import clock
+from tasks.fleet_board import show_cancelled
 from tasks.fleet_runs import all_runs, cancel, read_states
 from tasks.flow_runs import PAGE, in_states, of_flows
 from tasks.policy import looking_task
@@ -38,13 +39,15 @@ async def land_fleet(fleet_run_id: str, tell: Tell) -> str:
     adopted = [found for found in active if not found.is_own]
     parts = (
         "Cancelled: no further cluster is begun.",
-        f"Brought to their next safe points: {_named(landed)}." if landed else "",
+        f"On their way to their next safe points: {_named(landed)}." if landed else "",
         f"Crashed before, landed once resume-interrupted has taken them up: {_named(crashed)}." if crashed else "",
         f"Could not be cancelled, do it on their pages: {_named(lost)}." if lost else "",
         f"Left alone, because somebody else started their runs: {_named(adopted)}." if adopted else "",
         "To resume: start the flow again with the same parameters; clusters that are finished are not touched.",
     )
-    return " ".join(part for part in parts if part)
+    message = " ".join(part for part in parts if part)
+    await show_cancelled(fleet_run_id, message, {run.id: str(run.cluster) for run in landed}, tell)
+    return message
 
 
 @looking_task("land cancelled fleets", retries=4)

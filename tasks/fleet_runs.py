@@ -5,6 +5,7 @@ The tag and the idempotency key are all that ties them to the roll-out, so whoev
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -63,10 +64,7 @@ async def require_deployment(order: FleetOrder) -> None:
     try:
         await patiently(ask)
     except ObjectNotFound as error:
-        raise InvalidRequest(
-            f"there is no deployment {name}, through which each cluster's run is started: put this project's "
-            "deployments on the Prefect server (docs/installation.md), then press Retry"
-        ) from error
+        raise _no_deployment(order) from error
 
 
 async def all_runs(fleet_run_id: str) -> list[ClusterRun]:
@@ -95,17 +93,20 @@ async def start(order: FleetOrder, cluster: ClusterRef, round_number: int) -> Cl
     each cluster's run asks a person, it stands beside the roll-out's.
     """
     tag = tag_of(order.run_id)
-    run = await patiently(
-        lambda: arun_deployment(
-            _deployment(order),
-            parameters=parameters_for(order, cluster),
-            flow_run_name=f"{order.runbook} {cluster}",
-            timeout=0,
-            as_subflow=not order.migration.approval,
-            tags=[tag],
-            idempotency_key=f"{tag} {cluster} round {round_number}",
+    try:
+        run = await patiently(
+            lambda: arun_deployment(
+                _deployment(order),
+                parameters=parameters_for(order, cluster),
+                flow_run_name=f"{order.runbook} {cluster}",
+                timeout=0,
+                as_subflow=not order.migration.approval,
+                tags=[tag],
+                idempotency_key=f"{tag} {cluster} round {round_number}",
+            )
         )
-    )
+    except ObjectNotFound as error:
+        raise _no_deployment(order) from error
     found = _cluster_run(order.run_id, run)
     if found is None:
         raise InvalidRequest(f"run {run.id}, which was started for {cluster}, is for no cluster")
@@ -149,9 +150,10 @@ async def count_as_own(order: FleetOrder, run: ClusterRun) -> ClusterRun:
 
     async def tell() -> None:
         async with get_client() as client:
-            tags = (await client.read_flow_run(UUID(run.id))).tags
-            left = [tag for tag in tags if tag != _adopted_by(order.run_id)]
-            await client.update_flow_run(UUID(run.id), tags=left)
+            with contextlib.suppress(ObjectNotFound):  # somebody has deleted its record
+                tags = (await client.read_flow_run(UUID(run.id))).tags
+                left = [tag for tag in tags if tag != _adopted_by(order.run_id)]
+                await client.update_flow_run(UUID(run.id), tags=left)
 
     await patiently(tell)
     return run.model_copy(update={"is_own": True})
@@ -194,6 +196,13 @@ def this_run() -> str:
 
 def _deployment(order: FleetOrder) -> str:
     return f"{order.runbook}/{order.runbook}"
+
+
+def _no_deployment(order: FleetOrder) -> InvalidRequest:
+    return InvalidRequest(
+        f"there is no deployment {_deployment(order)}, through which each cluster's run is started: put this project's "
+        "deployments on the Prefect server (docs/installation.md), then press Retry"
+    )
 
 
 def _tagged(fleet_run_id: str) -> FlowRunFilterTags:

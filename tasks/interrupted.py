@@ -35,8 +35,10 @@ from migration.resuming import (
 )
 from migration.standing import StandingFacts, after_crash, failure_message
 from tasks import clock, crashed_runs
+from tasks.landing import land
 from tasks.policy import looking_task
 
+SOMEBODY_ELSES: Final = Decision(ruling=Ruling.LEAVE, reason="it is no longer as it was read: somebody else sees to it")
 MEND: Final = f"find out why it crashes, then {BY_HAND}"
 
 
@@ -51,6 +53,8 @@ async def find_interrupted_runs(limits: Limits) -> tuple[tuple[CrashedRun, ...],
 async def settle(run: CrashedRun, others: tuple[OtherRun, ...], limits: Limits) -> Settled:
     """Leave a crashed run scheduled again, marked as given up, or as it is, and tell which and why."""
     decision = decide_by_runs(run, others, limits, clock.now()) or await _by_cluster(run, limits)
+    if decision.ruling is Ruling.LAND and not await _land(run, get_run_logger().info):
+        decision = SOMEBODY_ELSES
     get_run_logger().info("%s: %s %s: %s", run.cluster.name, run.name, decision.ruling, decision.reason)
     return Settled(run=run, decision=decision)
 
@@ -74,11 +78,14 @@ async def report_resumption(settled: tuple[Settled, ...]) -> Resumption:
 async def explain_crash(flow_run_id: UUID, tell: Tell) -> bool:
     """Leave a run that crashed as Interrupted, with where its cluster stands; tells whether that was done.
 
+    One that somebody had cancelled is Cancelled in the end, its cluster brought to a safe point as by any cancellation.
     Works outside of a run: it is the worker that sees the crash. Nothing is done about a run taken up meanwhile.
     """
     run = await crashed_runs.crashed_run(flow_run_id)
     if run is None:
         return False
+    if run.cancelled:
+        return await _land(run, tell)
     facts, resume, obstacle = StandingFacts(), AGAIN if run.is_deployed else ALONE, ""
     try:
         journal, facts = await _look(run, tell)
@@ -96,9 +103,13 @@ async def _by_cluster(run: CrashedRun, limits: Limits) -> Decision:
     except MigrationError as error:
         return Decision(ruling=Ruling.LEAVE, reason=f"its cluster can't be looked at, so not before next time: {error}")
     decision = decide_by_journal(run, journal, limits)
-    if not await _carry_out(run, decision, facts):
-        return Decision(ruling=Ruling.LEAVE, reason="it is no longer as it was read: somebody else sees to it")
-    return decision
+    return decision if await _carry_out(run, decision, facts) else SOMEBODY_ELSES
+
+
+async def _land(run: CrashedRun, tell: Tell) -> bool:
+    """Do what the crash kept the run's worker from, and leave the run cancelled; tells whether that was done."""
+    found = await crashed_runs.as_it_was_read(run)
+    return found is not None and await crashed_runs.mark_cancelled(run, await land(found, run.flow, tell))
 
 
 async def _look(run: CrashedRun, tell: Tell) -> tuple[Journal, StandingFacts]:

@@ -9,10 +9,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
-from prefect.logging import get_run_logger
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
 
 PATIENCE: Final = timedelta(minutes=30)
 PAUSE_SECONDS: Final = 5.0
@@ -33,8 +34,16 @@ async def patiently(
         except (httpx.TransportError, httpx.HTTPStatusError) as error:
             if time.monotonic() >= ends or not _is_away(error):
                 raise
-            get_run_logger().warning("the Prefect server can't be reached, so the run waits here: %s", error)
+            _logger().warning("the Prefect server can't be reached, so the run waits here: %s", error)
             await asyncio.sleep(pause_seconds)
+
+
+def _logger() -> Any:
+    """Return the run's logger; hooks that a worker calls have none."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger(__name__)
 
 
 def _is_away(error: httpx.TransportError | httpx.HTTPStatusError) -> bool:

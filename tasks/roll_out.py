@@ -1,6 +1,6 @@
 """A roll-out while it is under way: what there is to be known of its clusters, read anew again and again, and its acts.
 
-Nothing is kept in here that matters: what comes after a crash reads the same from Prefect and from the clusters.
+Nothing is kept in here alone that matters: what comes after a crash reads the same from Prefect and from the clusters.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from migration.fleet.states import (
     ClusterState,
     ClusterStatus,
     Round,
+    Silence,
+    Silences,
     round_of,
     status_of,
     without_an_answer,
@@ -30,10 +32,13 @@ from migration.fleet.waves import FleetPlan
 from migration.models import ClusterRef
 from tasks import clock
 from tasks.fleet_board import Board
+from tasks.fleet_memory import keep_instead, recalled
 from tasks.fleet_runs import adopt, all_runs, count_as_own, others_under_way, read_states, runs_under_way, start
 
 ALL_EVERY: Final = timedelta(minutes=1)
 """How often all runs are asked for, and not only those under way: somebody may have retried one that had failed."""
+SILENCES: Final = "fleet-silences"
+"""The key under which is kept which clusters give no answer."""
 BLIND_LOOKS_EVERY: Final = timedelta(seconds=20)
 
 
@@ -54,12 +59,13 @@ class RollOut:
     canaries_are_approved: bool = False
     _read_at: datetime | None = None
     _blind_looked_at: datetime | None = None
+    kept_silences: dict[ClusterRef, datetime] = field(default_factory=dict)
     _told: dict[ClusterRef, ClusterStatus] = field(default_factory=dict)
 
     @property
     def has_begun(self) -> bool:
-        """Whether a cluster's run was started or adopted."""
-        return bool(self.runs)
+        """Whether it was a cluster's turn: a run was started or adopted, or the cluster gave no answer."""
+        return bool(self.runs or self.blind_since)
 
     def statuses(self) -> Statuses:
         """Return how each cluster stands."""
@@ -106,6 +112,7 @@ class RollOut:
             self._see(ref, look)
             if look.need is Need.UNKNOWN:
                 self.blind_since.setdefault(ref, clock.now())
+        await self._keep_silences()
         needy = [ref for ref, look in found.items() if look.need in (Need.MIGRATION, Need.COMPLETION)]
         if not needy:
             return
@@ -164,7 +171,20 @@ class RollOut:
         for ref, look in (await look_at(self.order, sorted(self.blind_since, key=str), get_run_logger().debug)).items():
             self._see(ref, look)
             if look.need is not Need.UNKNOWN:
+                get_run_logger().info(
+                    "%s: answers again, and is %s%s", ref, look.need, f": {look.reason}" if look.reason else ""
+                )
                 del self.blind_since[ref]
+        await self._keep_silences()
+
+    async def _keep_silences(self) -> None:
+        """Have whoever takes this run up know since when a cluster gives no answer: no run of its tells that."""
+        if self.blind_since == self.kept_silences:
+            return
+        silences = tuple(Silence(ref=ref, since=since) for ref, since in self.blind_since.items())
+        text = Silences(round=self.round.number, clusters=silences).model_dump_json()
+        await keep_instead(self.order.run_id, SILENCES, text)
+        self.kept_silences = dict(self.blind_since)
 
     def _see(self, ref: ClusterRef, look: Look) -> None:
         before = self.looks[ref]
@@ -181,6 +201,10 @@ async def open_roll_out(order: FleetOrder, plan: FleetPlan) -> RollOut:
         board=Board(order),
         looks={member.ref: member.look for member in plan.members},
     )
+    text = await recalled(order.run_id, SILENCES)
+    if text:
+        found.blind_since = Silences.model_validate_json(text).of(found.round.number)
+        found.kept_silences = dict(found.blind_since)
     await found.refresh()
     if found.has_begun:
         await found.look_again()

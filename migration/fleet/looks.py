@@ -9,7 +9,7 @@ from migration.fleet.models import FleetOrder
 from migration.fleet.requests import request_for
 from migration.frozen import Frozen
 from migration.journal import Journal, Migration
-from migration.models import ClusterRef, CniType, Network, Runbook
+from migration.models import ClusterRef, CniType, MigrationRequest, Network, Runbook
 from migration.safe_points import is_disruptive
 from migration.targets import desired_network, is_done, is_same_migration
 from migration.targets import why_nothing_to_do as why_done
@@ -73,9 +73,28 @@ def _need(order: FleetOrder, cluster: ClusterFacts, journal: Journal) -> tuple[N
         return _of_open(unfinished, ours=is_same_migration(request, unfinished))
     if is_done(request, cluster, journal) is not None:
         return Need.NONE, str(why_done(request, cluster, journal))
+    if (taken_back := _taken_back(order, cluster, journal, request)) is not None:
+        told = f"migration {taken_back.id} was taken back by a run of its own"
+        return Need.LEFT_OUT, f"{told}: put the cluster into selection.names to migrate it again"
     if cluster.paused and PAUSED not in order.migration.accept:
         return Need.LEFT_OUT, f"it is paused, so KKP would change nothing: resume it, or accept {PAUSED}"
     return _of_network(order, cluster, desired_network(request, cluster, journal))
+
+
+def _taken_back(
+    order: FleetOrder, cluster: ClusterFacts, journal: Journal, request: MigrationRequest
+) -> Migration | None:
+    """Return the migration of this kind that somebody took back, as the last thing that was done to the cluster.
+
+    A run that took itself back after a failure was no decision against the migration.
+    """
+    last = journal.last_finished()
+    undone = journal.find(last.reverts) if last is not None and last.reverts else None
+    if last is None or undone is None or not is_same_migration(request, undone):
+        return None
+    is_named = any(name.rpartition("/")[2] == cluster.name for name in order.selection.names)
+    by_itself = bool(set(last.runs) & set(undone.runs))
+    return None if is_named or by_itself else undone
 
 
 def _of_open(unfinished: Migration, *, ours: bool) -> tuple[Need, str]:

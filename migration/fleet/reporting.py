@@ -23,9 +23,10 @@ FIRST: Final = (
     *(ClusterState.MIGRATED, ClusterState.ALREADY, ClusterState.LEFT_OUT),
 )
 """The order of the table: what somebody has to look at comes first."""
-_HEAD: Final = ("State", "Cluster", "Name", "Wave", "What", "Time", "Outage", "Nodes", "Platform", "Run")
+_HEAD: Final = ("State", "Cluster", "Name", "Wave", "What", "Time", "Outage", "Nodes", "Platform before", "Run")
 TOLD: Final = 20
 """How many failed clusters a message names; the table has all."""
+NOBODY: Final = "nothing to do, no cluster that fits the selection is where the runbook begins or in the middle of it"
 Outcome = Literal["migrated", "migrated with failures", "stopped"]
 
 
@@ -87,7 +88,8 @@ def _row(member: Member, status: ClusterStatus, plan: FleetPlan, now: datetime, 
         member.platform,
     )
     link = links.get(status.run_id, "")
-    run = f"[{status.run_id[:8]}]({link})" if link else status.run_id[:8]
+    # With a capital: what prints artifacts in a terminal takes [b52bfe96] for the name of a colour, and leaves it out.
+    run = f"[Run {status.run_id[:8]}]({link})" if link else status.run_id[:8]
     return "| " + " | ".join((*(cell(text) for text in cells), run)) + " |"
 
 
@@ -102,20 +104,34 @@ def end_message(order: FleetOrder, plan: FleetPlan, statuses: Statuses, why_stop
     """Return how the roll-out ended, naming every cluster that was not migrated, why, and what to do."""
     failed = [status for status in _in_order(plan, statuses) if status.state is ClusterState.FAILED]
     declined = [status for status in _in_order(plan, statuses) if status.state is ClusterState.DECLINED]
-    lines = [f"{order.runbook} of {', '.join(order.seeds)}: {summary(statuses.values())}."]
+    lines = [f"{order.runbook} of {', '.join(order.seeds)}: {summary(statuses.values()) if statuses else NOBODY}."]
     if why_stopped:
         lines.append(f"Stopped: {why_stopped}. Nothing was begun after that.")
     lines += [f"- {_named(status, plan)}: {_sentence(status)}" for status in failed[:TOLD]]
     if len(failed) > TOLD:
         lines.append(f"- and {len(failed) - TOLD} more, in the table")
+    out = unforeseen(order, plan, statuses)
+    lines += [f"- {_named(status, plan)}: left out, {_sentence(status)}" for status in out[:TOLD]]
     if declined:
         lines.append(f"Not approved: {listing([str(status.ref) for status in declined], count=TOLD)}.")
+    if out:
+        lines.append("What was left out takes part again in a new run, once its reason is gone.")
     if failed or declined:
         lines.append(
             "To resume: mend the causes, then press Retry on this run's page, or start it again with the same "
             "parameters: clusters that are finished are not touched. To go back: the flow revert-migration, for each."
         )
     return "\n".join(lines)
+
+
+def unforeseen(order: FleetOrder, plan: FleetPlan, statuses: Statuses) -> Sequence[ClusterStatus]:
+    """Return the clusters that were left out though somebody named them, or that had a place in a wave."""
+    planned = {member.ref for member in plan.members if member.wave is not None or order.selection.names}
+    return [
+        status
+        for status in _in_order(plan, statuses)
+        if status.state is ClusterState.LEFT_OUT and status.ref in planned
+    ]
 
 
 def refusal(doing: str, said: str) -> str:

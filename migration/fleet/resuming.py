@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import AwareDatetime
 
-from migration.resuming import CrashedFleet, Decision, Limits, Ruling
+from migration.resuming import CANCELLED_BEFORE, CrashedFleet, Decision, Limits, Ruling
 
 FLEET_FLOW: Final = "migrate-fleet"
 FLEET_AGAIN: Final = (
@@ -26,6 +26,8 @@ def decide_on_fleet(run: CrashedFleet, limits: Limits, now: AwareDatetime) -> De
         return Decision(ruling=Ruling.LEAVE, reason=f"it crashed only {age.total_seconds():.0f} s ago")
     if age > timedelta(hours=limits.max_age_hours):
         return Decision(ruling=Ruling.LEAVE, reason=f"it crashed more than {limits.max_age_hours} h ago")
+    if run.cancelled:
+        return CANCELLED_BEFORE
     if run.crashes >= limits.attempts:
         return Decision(ruling=Ruling.GIVE_UP, reason=f"it crashed {run.crashes} times, of {limits.attempts} attempts")
     return Decision(ruling=Ruling.TAKE_UP, reason=f"it crashed: attempt {run.crashes + 1} of {limits.attempts}")

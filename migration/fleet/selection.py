@@ -28,6 +28,7 @@ def select(listed: Sequence[ListedCluster], order: FleetOrder) -> tuple[ListedCl
     if both := sorted(str(ref) for ref in named & excluded):
         raise InvalidRequest(f"{listing(both)} stands in names and in excluded: take it out of one of them")
     conditions = _conditions(chosen)
+    _require_a_match(listed, chosen)
     found = [
         cluster
         for cluster in listed
@@ -36,6 +37,20 @@ def select(listed: Sequence[ListedCluster], order: FleetOrder) -> tuple[ListedCl
         and all(holds(cluster) for holds in conditions)
     ]
     return tuple(sorted(found, key=lambda cluster: str(cluster.ref)))
+
+
+def _require_a_match(listed: Sequence[ListedCluster], chosen: Selection) -> None:
+    """Raise InvalidRequest if nothing fits what is asked of all clusters: a slip of the pen is no finished fleet.
+
+    CNI versions are none of it, for a migration changes them.
+    """
+    if not listed or any(all(holds(cluster) for holds in _lasting(chosen).values()) for cluster in listed):
+        return
+    alone = [field for field, holds in _lasting(chosen).items() if not any(map(holds, listed))]
+    which = listing([f"selection.{field}" for field in alone])
+    if alone:
+        raise InvalidRequest(f"{which}: none of the {len(listed)} clusters of these seeds fits")
+    raise InvalidRequest(f"none of the {len(listed)} clusters of these seeds fits all of selection's fields together")
 
 
 def confirmed(
@@ -71,15 +86,24 @@ def _is_labelled(cluster: ListedCluster) -> bool:
 
 
 def _conditions(chosen: Selection) -> tuple[Predicate, ...]:
-    selector = parse_selector(chosen.labels)
     return (
-        lambda cluster: selector(dict(cluster.labels)),
-        lambda cluster: not chosen.projects or cluster.project in chosen.projects,
-        lambda cluster: not chosen.datacenters or cluster.datacenter in chosen.datacenters,
-        lambda cluster: not chosen.providers or cluster.provider in chosen.providers,
-        lambda cluster: not chosen.kubernetes_versions or _is_of(cluster, chosen.kubernetes_versions),
+        *_lasting(chosen).values(),
         lambda cluster: not chosen.cni_versions or cluster.cni.version in chosen.cni_versions or _is_labelled(cluster),
     )
+
+
+def _lasting(chosen: Selection) -> dict[str, Predicate]:
+    """Return what is asked of a cluster that no migration changes, by the field of the selection."""
+    selector = parse_selector(chosen.labels)
+    return {
+        "labels": lambda cluster: selector(dict(cluster.labels)),
+        "projects": lambda cluster: not chosen.projects or cluster.project in chosen.projects,
+        "datacenters": lambda cluster: not chosen.datacenters or cluster.datacenter in chosen.datacenters,
+        "providers": lambda cluster: not chosen.providers or cluster.provider in chosen.providers,
+        "kubernetes_versions": lambda cluster: (
+            not chosen.kubernetes_versions or _is_of(cluster, chosen.kubernetes_versions)
+        ),
+    }
 
 
 def _is_of(cluster: ListedCluster, versions: Iterable[str]) -> bool:

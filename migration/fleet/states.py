@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -105,13 +105,19 @@ def status_of(
         return _under_way(active[-1])
     if latest:
         found = _over(latest[-1])
-        if found.state in GOOD or round_began_at is None or _counted_from(latest[-1]) >= round_began_at:
+        if found.state in GOOD or round_began_at is None or _counted_from(latest) >= round_began_at:
             return found
     return _by_look(ref, look)
 
 
-def _counted_from(run: ClusterRun) -> datetime:
-    """Return since when the end of a run counts: what a former round's cancellation brought about is of that round."""
+def _counted_from(runs: Sequence[ClusterRun]) -> datetime:
+    """Return since when the last run's end counts: what a former round's cancellation brought about is of that round.
+
+    An errand may be created, and begin, only after somebody has pressed Retry: what counts is the run that it follows.
+    """
+    run = runs[-1]
+    if run.is_errand:
+        run = next((before for before in reversed(runs) if not before.is_errand), run)
     is_aftermath = run.is_errand or run.state_type == "CANCELLED"
     return (run.started_at or run.since) if is_aftermath else run.since
 
@@ -201,6 +207,24 @@ def without_an_answer(ref: ClusterRef, look: Look, since: datetime, now: datetim
         return ClusterStatus(ref=ref, state=ClusterState.WAITING, what=what)
     advice = "see to it that its API server can be reached with the connection's rights"
     return ClusterStatus(ref=ref, state=ClusterState.FAILED, what=what, advice=advice, ended_at=since + BLIND_PATIENCE)
+
+
+class Silence(Frozen):
+    """Since when a cluster whose turn it is gives no answer."""
+
+    ref: ClusterRef
+    since: AwareDatetime
+
+
+class Silences(Frozen):
+    """The clusters that gave no answer in a round of a roll-out: a budget that they have used up stays used up."""
+
+    round: int
+    clusters: tuple[Silence, ...] = ()
+
+    def of(self, number: int) -> dict[ClusterRef, datetime]:
+        """Return them by cluster, if they are of the round of this number; another one begins with none."""
+        return {each.ref: each.since for each in self.clusters} if self.round == number else {}
 
 
 class Round(Frozen):

@@ -52,7 +52,10 @@ class Member(Frozen):
 
 
 class FleetPlan(Frozen):
-    """Which clusters take part, and in which wave each: 0 are the canaries, if there are any."""
+    """Which clusters take part, and in which wave each.
+
+    The first are the canaries, if there are any, together with what was in the middle of its migration.
+    """
 
     members: tuple[Member, ...]
     has_canaries: bool
@@ -82,9 +85,11 @@ def plan_waves(clusters: Iterable[ListedCluster], looks: Mapping[ClusterRef, Loo
     members = [_member(cluster, looks[cluster.ref]) for cluster in clusters]
     todo = sorted((member for member in members if not _is_over(member)), key=_order)
     canaries = choose_canaries(todo, _number_of_canaries(len(todo), options))
-    chosen = {canary.ref for canary in canaries}
+    # What is in the middle of its migration can't wait behind canaries that soak.
+    first = [*(member for member in todo if member.look.need is Need.COMPLETION), *canaries] if canaries else []
+    chosen = {member.ref for member in first}
     rest = [member for member in todo if member.ref not in chosen]
-    waves = [canaries, *_batches(rest, options)] if canaries else _batches(rest, options)
+    waves = [first, *_batches(rest, options)] if first else _batches(rest, options)
     planned = [member.model_copy(update={"wave": number}) for number, wave in enumerate(waves) for member in wave]
     over = sorted((member for member in members if _is_over(member)), key=lambda member: str(member.ref))
     return FleetPlan(members=(*planned, *over), has_canaries=bool(canaries))

@@ -30,7 +30,7 @@ CANCELLING = {"type": "CANCELLING", "name": "Cancelling"}
 async def stack(tmp_path_factory):
     directory = tmp_path_factory.mktemp("fleet")
     with lab_process(directory / "other", "--clusters=1", *SIZE) as other:
-        async with killable_stack(directory / "stack", "--clusters=9", *SIZE) as found:
+        async with killable_stack(directory / "stack", "--clusters=12", *SIZE) as found:
             text = (other.connections / "lab.kubeconfig").read_text()
             (found.directory / "connections" / "other.kubeconfig").write_text(text)
             yield found
@@ -77,9 +77,9 @@ async def test_a_dry_run_tells_the_readiness_of_all_seeds_in_one_table_and_start
     state = (await stack.ended(run, seconds=150))["state"]
 
     assert state["name"] == "Ready"
-    assert "canal-to-cilium of lab, other: 10 ready" in state["message"]
+    assert "canal-to-cilium of lab, other: 13 ready" in state["message"]
     text = await stack.reads("fleet-readiness-lab-other-canal-to-cilium")
-    assert text.count("| ready |") == 10
+    assert text.count("| ready |") == 13
     assert await children(stack, run) == []
 
 
@@ -153,7 +153,8 @@ async def test_a_cancelled_roll_out_lands_what_it_has_begun_and_another_one_touc
     await stack.set_state(run, CANCELLING)
     state = (await stack.reaches(run, "CANCELLED", seconds=120))["state"]
 
-    assert f"no further cluster is begun. Brought to their next safe points: lab/{left}" in state["message"]
+    assert f"no further cluster is begun. On their way to their next safe points: lab/{left}" in state["message"]
+    assert (await table(stack)).startswith("**Cancelled**")
     await until_runs(
         stack, run, lambda found: [each["state"]["name"] for each in found] == ["Cancelled", "StoppedAtSafePoint"]
     )
@@ -192,3 +193,59 @@ async def test_what_goes_on_after_a_roll_out_was_cancelled_while_it_waited_is_la
     await until_runs(
         stack, run, lambda found: [each["state"]["name"] for each in found] == ["Cancelled", "StoppedAtSafePoint"]
     )
+
+
+async def test_a_roll_out_that_crashed_while_it_was_cancelled_begins_nothing_more_and_lands_its_clusters(stack):
+    names = sorted(stack.unused.pop() for _ in range(2))
+    stack.lab.add_fault("request", "timeout", server=names[0], method="DELETE", path=PODS)
+    run = await roll_out(stack, names, waves={"canaries": 0, "concurrent": 1})
+    await stack.until(lambda: not stack.lab.faults(), what="the request that hangs", seconds=150)
+    [child] = await children(stack, run)
+    processes = stack.processes_of_runs()
+    await stack.kill_runner()
+    for each in (run, child["id"]):
+        await stack.set_state(each, CANCELLING)
+    await stack.kill_run(processes)
+    for each in (run, child["id"]):
+        await stack.set_state(each, {"type": "CRASHED", "name": "Crashed", "message": "it is gone"}, force=True)
+    await stack.start_runner()
+
+    await stack.resume_interrupted()
+
+    assert (await stack.api.flow_run(run))["state"]["type"] == "CANCELLED"
+    await until_runs(
+        stack, run, lambda found: [each["state"]["name"] for each in found] == ["Cancelled", "StoppedAtSafePoint"]
+    )
+    assert clusters_of(await children(stack, run)) == Counter([names[0]] * 2)
+    stack.unused.append(names[1])
+
+
+async def test_since_when_a_cluster_gives_no_answer_is_known_to_whoever_takes_the_roll_out_up(stack):
+    name = stack.unused.pop()
+    run = await roll_out(stack, [name], waves={"canaries": 0}, approval="before the first wave")
+    await stack.reaches(run, "Suspended", seconds=120)
+    silence = stack.lab.add_fault("request", "403", server=name, path="/", times=None)
+    await stack.call("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "go on", "name": "Kim"}})
+    await stack.reaches(run, "Running", seconds=60)
+    before = await kept_silences(stack, run)
+
+    os.kill(process_of(stack, run), signal.SIGKILL)
+    await stack.reaches(run, "Interrupted", seconds=120)
+    await stack.resume_interrupted()
+    await stack.until(lambda: "goes on with 0 runs" in stack.runner.output(), what="the run that was taken up")
+    after = await kept_silences(stack, run)
+    stack.lab.clear_faults(silence)
+    state = (await stack.ended(run, seconds=150))["state"]
+
+    assert before == after
+    assert state["name"] == "Migrated"
+
+
+async def kept_silences(stack, run):
+    """Return which clusters give no answer since when, once a roll-out has noted any."""
+    for _ in range(600):
+        answer = await stack.http.get(f"/flow_runs/{run}/input/fleet-silences")
+        if answer.is_success:
+            return answer.json()
+        await asyncio.sleep(0.1)
+    raise AssertionError("nothing was noted")

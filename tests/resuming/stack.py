@@ -171,7 +171,7 @@ async def killable_stack(directory: Path, *lab_options: str) -> AsyncIterator[St
     environment = stack_environment(directory, port=port, poll_seconds=1)
     async with (
         nursery(environment=environment, logs=logs) as children,
-        httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}/api", trust_env=False, timeout=30) as http,
+        httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}/api", trust_env=False, timeout=60) as http,
     ):
         lab = await children.start("lab", "-m", "lab", "up", f"--directory={directory}", *lab_options)
         stack = Stack(directory, port, children, directory, http)
@@ -197,7 +197,7 @@ async def second_prefect(first: Stack) -> AsyncIterator[Stack]:
     }
     async with (
         nursery(environment=environment, logs=logs) as children,
-        httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}/api", trust_env=False, timeout=30) as http,
+        httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}/api", trust_env=False, timeout=60) as http,
     ):
         stack = Stack(directory, port, children, first.lab_directory, http)
         await stack.start_server()

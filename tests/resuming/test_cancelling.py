@@ -80,6 +80,26 @@ async def test_whoever_cancels_twice_stops_at_once(victim, stack):
     assert await holder(victim.api) == ""
 
 
+async def test_a_cancelled_run_whose_worker_died_over_it_is_landed_and_not_taken_up_again(victim, stack):
+    victim.hang_at("DELETE", "/namespaces/[^/]+/pods/")
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    processes = stack.processes_of_runs()
+    await stack.kill_runner()
+    await stack.set_state(run, CANCELLING)
+    await stack.kill_run(processes)
+    await stack.set_state(run, {"type": "CRASHED", "name": "Crashed", "message": "as a heartbeat tells it"}, force=True)
+    await stack.start_runner()
+
+    await stack.resume_interrupted()
+
+    state = (await stack.api.flow_run(run))["state"]
+    assert state["type"] == "CANCELLED"
+    assert f"lab/{victim.name}: cancelled in the middle of the move to the new CNI" in state["message"]
+    assert (await stack.ended(await run_after(stack, run)))["state"]["name"] == "StoppedAtSafePoint"
+    assert await victim.api.find(DAEMON_SETS, "canal", namespace="kube-system") is not None
+
+
 async def test_a_run_cancelled_where_nothing_was_disrupted_yet_ends_there(victim, stack):
     victim.hang_at("POST", "/namespaces/kube-system/secrets")
     run = await stack.start("canal-to-cilium", victim.name, **STAY)

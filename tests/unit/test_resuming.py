@@ -22,6 +22,7 @@ from migration.resuming import (
     decide_by_runs,
     how_to_resume,
     latest_of,
+    was_cancelled,
 )
 from tests.unit.making import CANAL, CILIUM, make_migration
 
@@ -215,8 +216,34 @@ def test_a_state_set_on_a_crashed_run_is_no_other_crash(states, expected):
     assert count_crashes(shuffled) == expected
 
 
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["RUNNING", "CANCELLING", "CRASHED"], True),
+        (["RUNNING", "CANCELLING", "CRASHED", "CRASHED"], True),
+        (["RUNNING", "CRASHED"], False),
+        (["RUNNING", "CANCELLING", "CRASHED", "SCHEDULED", "RUNNING", "CRASHED"], False),
+        (["CRASHED"], False),
+    ],
+)
+def test_a_crash_while_a_run_is_being_cancelled_is_told_from_others(states, expected):
+    shuffled = [(minutes(number), kind) for number, kind in enumerate(states)][::-1]
+
+    assert was_cancelled(shuffled) is expected
+
+
+def test_a_run_that_was_being_cancelled_is_landed_whoever_else_is_there():
+    others = [make_other(is_over=False, state="Running")]
+
+    assert decide_by_runs(make_run(cancelled=True), others, LIMITS, NOW).ruling is Ruling.LAND
+    assert decide_by_runs(make_run(cancelled=True, given_up=True), others, LIMITS, NOW).ruling is Ruling.LEAVE
+
+
 def test_a_round_is_told_in_one_line():
     settled = [Settled(run=make_run(), decision=Decision(ruling=ruling, reason="so")) for ruling in Ruling]
 
     assert Resumption().message == "no run of the last hours is crashed"
-    assert Resumption(settled=(settled[1], *settled)).message == "1 taken up, 2 left, 1 given up"
+    assert (
+        Resumption(settled=(settled[1], *settled)).message
+        == "1 taken up, 2 brought to a safe point, 1 left, 1 given up"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 
 import pytest
 
@@ -45,6 +46,29 @@ def test_what_a_cluster_needs_follows_from_its_spec_and_journal(cluster, known, 
 
     assert found.need is need
     assert reason in found.reason
+
+
+BACK = make_migration("2", kind=Runbook.CILIUM_TO_CANAL, desired_cni=CANAL, reverts=FINISHED.id, finished_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("undone_by", "back_by", "names", "need"),
+    [
+        (("run-1",), ("run-2",), [], Need.LEFT_OUT),
+        (("run-1",), ("run-2",), ["europe/hv2c7xk9tl"], Need.MIGRATION),
+        # The run took itself back when it failed: nobody decided against the migration.
+        (("run-1",), ("run-1",), [], Need.MIGRATION),
+    ],
+)
+def test_a_cluster_that_somebody_took_back_takes_part_again_only_by_name(undone_by, back_by, names, need):
+    undone = FINISHED.model_copy(
+        update={"reverted_by": BACK.id, "runs": undone_by, "finished_at": NOW - timedelta(hours=1)}
+    )
+    known = Journal(migrations=(undone, BACK.model_copy(update={"runs": back_by})))
+
+    found = judged(make_order(selection={"names": names}), make_cluster(cni=CANAL), known)
+
+    assert found.need is need
 
 
 def test_a_paused_cluster_takes_part_if_that_is_accepted():

@@ -31,7 +31,7 @@ def test_the_table_shows_first_what_somebody_has_to_look_at():
     assert lines[0] == "**Batch 1 under way**"
     assert lines[2] == "1 failed, 1 not begun, 1 migrated. Seen at 2026-11-23 12:00:00 UTC."
     assert lines[6].startswith("| failed | europe/c002 | cluster c002 | 1 | step 'x' failed: a \\| b. To do: mend it |")
-    assert lines[6].endswith("| [run-c002](http://ui/run) |")
+    assert lines[6].endswith("| [Run run-c002](http://ui/run) |")
     assert lines[8].startswith("| migrated | europe/c000 | cluster c000 | canary |")
 
 
@@ -49,6 +49,19 @@ def test_the_end_names_each_failed_cluster_its_cause_and_what_to_do():
     ]
     assert "press Retry on this run's page" in message
     assert "To resume" not in end_message(make_order(), PLAN, statuses(*[ClusterState.MIGRATED] * 3))
+
+
+def test_the_end_names_what_was_left_out_though_it_was_to_be_migrated():
+    found = statuses(ClusterState.MIGRATED, ClusterState.LEFT_OUT, ClusterState.MIGRATED)
+    found[REFS[1]] = found[REFS[1]].model_copy(update={"what": "it is paused"})
+    unplanned = PLAN.model_copy(
+        update={"members": tuple(each.model_copy(update={"wave": None}) for each in PLAN.members)}
+    )
+
+    assert "\n- europe/c001: left out, it is paused.\n" in end_message(make_order(), PLAN, found)
+    assert "c001" not in end_message(make_order(), unplanned, found)
+    assert "c001" in end_message(make_order(selection={"names": ["c001"]}), unplanned, found)
+    assert end_message(make_order(), make_plan(0), {}).endswith("is where the runbook begins or in the middle of it.")
 
 
 def test_the_end_names_no_more_clusters_than_a_message_holds():

@@ -72,7 +72,6 @@ FLEET = (
         ({"datacenters": ["dc2", "dc3"]}, "europe/b"),
         ({"providers": ["aws"]}, "europe/b"),
         ({"kubernetes_versions": ["1.33"]}, "europe/b"),
-        ({"kubernetes_versions": ["1.3"]}, ""),
         ({"cni_versions": ["v3.29"]}, "europe/c europe/e"),
         ({"names": ["b", "asia/a"]}, "asia/a europe/b"),
         ({"names": ["d"]}, "europe/d"),
@@ -146,3 +145,26 @@ def test_a_change_of_the_proxy_mode_sets_out_from_every_other_mode():
 def test_orders_that_cannot_be_meant_are_refused(changes, told):
     with pytest.raises(ValidationError, match=told):
         FleetOrder.model_validate({"seeds": ("europe",), "runbook": Runbook.CANAL_TO_CILIUM, **changes})
+
+
+@pytest.mark.parametrize(
+    ("selection", "told"),
+    [
+        ({"labels": "env=tset"}, "selection.labels: none of the 6 clusters of these seeds fits"),
+        (
+            {"providers": ["mars"], "kubernetes_versions": ["1.3"]},
+            "selection.providers, selection.kubernetes_versions:",
+        ),
+        ({"labels": "env=test", "providers": ["aws"]}, "fits all of selection's fields together"),
+    ],
+)
+def test_what_fits_no_cluster_at_all_is_an_error_and_no_finished_fleet(selection, told):
+    with pytest.raises(InvalidRequest, match=told):
+        select(FLEET, make_order(selection=selection))
+
+
+def test_a_fleet_that_is_migrated_already_is_no_error():
+    done = [make_listed("a", cni="cilium 1.19.4", labels={"env": "test"})]
+
+    assert select(done, make_order(selection={"labels": "env=test", "cni_versions": ["v3.30"]})) == ()
+    assert select([], make_order(selection={"labels": "env=test"})) == ()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from migration.fleet.looks import Need
-from migration.fleet.states import ClusterState, Round, round_of, status_of, told, without_an_answer
+from migration.fleet.states import ClusterState, Round, Silence, Silences, round_of, status_of, told, without_an_answer
 from tests.unit.fleet.making_fleets import NOW, make_look, make_run, ref
 
 C = ref("c1")
@@ -147,3 +147,26 @@ def test_a_run_of_the_new_round_that_is_cancelled_has_failed():
     found = status(make_run(C, "CANCELLED", minutes=3, started_at=NOW + timedelta(minutes=2)), began=1)
 
     assert found.state is ClusterState.FAILED
+
+
+def test_nor_is_an_errand_that_began_only_after_the_retry():
+    cancelled = make_run(C, "CANCELLED", minutes=2, id="first")
+    errand = make_run(
+        C,
+        "COMPLETED",
+        minutes=4,
+        id="errand",
+        state_name="StoppedAtSafePoint",
+        is_errand=True,
+        started_at=NOW + timedelta(minutes=3),
+    )
+
+    assert status(cancelled, errand, began=1).state is ClusterState.PENDING
+    assert status(cancelled, errand).state is ClusterState.FAILED
+
+
+def test_silences_count_in_the_round_that_they_are_of():
+    kept = Silences(round=2, clusters=(Silence(ref=C, since=NOW),))
+
+    assert Silences.model_validate_json(kept.model_dump_json()).of(2) == {C: NOW}
+    assert kept.of(3) == {}

@@ -36,7 +36,7 @@ def test_of_equals_the_smallest_is_the_canary_and_then_the_first_by_name():
     assert names(plan_waves(clusters, looks, Waves(canaries=2)).waves[0]) == ["b", "c"]
 
 
-def test_what_cannot_be_looked_at_or_is_half_migrated_is_no_canary():
+def test_what_cannot_be_looked_at_is_no_canary_and_what_is_half_migrated_goes_with_them():
     clusters = [make_listed(name) for name in ("a", "b", "c", "d")]
     looks = {
         ref("a"): make_look(Need.UNKNOWN, reason="no answer"),
@@ -47,7 +47,7 @@ def test_what_cannot_be_looked_at_or_is_half_migrated_is_no_canary():
 
     plan = plan_waves(clusters, looks, Waves())
 
-    assert [names(wave) for wave in plan.waves] == [["c"], ["b", "a"]]
+    assert [names(wave) for wave in plan.waves] == [["b", "c"], ["a"]]
     assert [member.ref.name for member in plan.members if member.wave is None] == ["d"]
 
 
