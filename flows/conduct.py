@@ -28,7 +28,7 @@ from tasks.journal import begin_migration, finish_migration
 from tasks.lock import await_other_run, cluster_lock, new_holder
 from tasks.readiness import check_readiness
 from tasks.report import report_failure, report_migration, report_nothing_to_do, report_stop
-from tasks.rescheduling import PutOff, is_retried_by_prefect, taken_up_again, with_run
+from tasks.rescheduling import PutOff, has_flow_retries, is_retried_by_prefect, taken_up_again, with_run
 from tasks.reverting import reverting
 
 End = MigrationReport | State[Any]
@@ -53,7 +53,7 @@ async def conduct(request: MigrationRequest, *, planned: Planning | None = None)
     except MigrationError as error:
         found = failed_before_the_start(error)
         end = _failed(error, failure_message(request.cluster, error.step or "check readiness", str(error), found))
-    if isinstance(end, MigrationReport):
+    if isinstance(end, MigrationReport) and not has_flow_retries():
         end = Completed(message=_told(end), data=end)
     return cast("MigrationReport", end)
 

@@ -98,6 +98,15 @@ def is_retried_by_prefect() -> bool:
     return context.flow_run.run_count <= (context.flow.retries or 0)
 
 
+def has_flow_retries() -> bool:
+    """Tell whether Prefect may start this run again by itself, in the same process.
+
+    There a state that a later attempt returns makes Prefect (3.8.8, flow_engine.py) raise what the first one raised.
+    """
+    context = FlowRunContext.get()
+    return context is not None and context.flow is not None and bool(context.flow.retries)
+
+
 async def is_cancelled() -> bool:
     """Tell whether somebody has cancelled this run; waits for the Prefect server if that is away."""
     found = await patiently(_read_run)
