@@ -13,6 +13,7 @@ from lab.landscape import Datacenter, site_of
 from lab.network import ClusterNetwork
 from lab.objects import name_of, namespace_of
 from lab.platform.kkp import (
+    CONTROLLER_MANAGER,
     Profile,
     allocates_pod_cidrs,
     cluster_objects,
@@ -24,7 +25,7 @@ from lab.platform.nodes import NodePower, node_controllers
 from lab.platform.nodes.node_status import MAX_PODS_ANNOTATION
 from lab.platform.runtime import Controller, Mirror, Site, ignoring
 from lab.platform.workloads import workload_controllers
-from lab.resources import CLUSTERS, JOBS, MACHINE_DEPLOYMENTS, SECRETS, Resource
+from lab.resources import DEPLOYMENTS, JOBS, MACHINE_DEPLOYMENTS, SECRETS, Resource
 from lab.settings import DEFAULT_SEED_NAME
 from lab.viewers import viewer_objects
 from lab.workload import calico_policies, job, workload_objects
@@ -139,8 +140,8 @@ class UserCluster:
         return [item for part, found in parts.items() if part not in around.settings.without for item in found]
 
     def _allocates_pod_cidrs(self) -> bool:
-        cluster = self._around.seed.mirror.get(CLUSTERS, self.name)
-        return cluster is not None and allocates_pod_cidrs(cluster)
+        manager = self._around.seed.mirror.get(DEPLOYMENTS, CONTROLLER_MANAGER, namespace=f"cluster-{self.name}")
+        return manager is not None and allocates_pod_cidrs(manager)
 
     def _seed_objects(self) -> list[tuple[Resource, Object]]:
         first = self._around.profile.first_cluster

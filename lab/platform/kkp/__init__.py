@@ -13,7 +13,7 @@ from lab.platform.kkp.application_admission import APPLICATION_WEBHOOK, FindDefi
 from lab.platform.kkp.application_controller import ApplicationController
 from lab.platform.kkp.cni_application import CniApplicationController
 from lab.platform.kkp.context import Context
-from lab.platform.kkp.control_plane import allocates_pod_cidrs, control_plane_controllers
+from lab.platform.kkp.control_plane import CONTROLLER_MANAGER, allocates_pod_cidrs, control_plane_controllers
 from lab.platform.kkp.profiles import PROFILES, TODAY, Profile
 from lab.platform.kkp.seed import cilium_definition, cluster_objects, seed_objects, user_cluster_definitions
 from lab.platform.kkp.system_workloads import SystemWorkloads
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lab.settings import Delays
 
 __all__ = [
+    "CONTROLLER_MANAGER",
     "PROFILES",
     "Profile",
     "allocates_pod_cidrs",

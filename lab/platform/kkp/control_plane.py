@@ -11,7 +11,7 @@ import asyncio
 from typing import Any, ClassVar
 
 from lab.objects import Object, draft, name_of, namespace_of
-from lab.platform.kkp.context import CONFLICT, Context, KkpController, is_healthy
+from lab.platform.kkp.context import CONFLICT, Context, KkpController
 from lab.platform.kkp.profiles import Profile
 from lab.platform.runtime import Change, Controller, ignoring
 from lab.resources import CLUSTERS, DEPLOYMENTS, STATEFUL_SETS, Resource
@@ -31,6 +31,7 @@ _HEALTH_SOURCES = {
     "kubernetesDashboard": "kubernetes-dashboard",
 }
 """Whose rollout each key of extendedHealth tells of; the Konnectivity server is a sidecar of the apiserver."""
+ALLOCATE = "--allocate-node-cidrs=true"
 _OF_APPLICATIONS = "applicationController"
 _ETCD_QUORUM = 2
 
@@ -49,7 +50,7 @@ def controller_manager_arguments(cluster: Object) -> list[str]:
         return arguments
     return [
         *arguments,
-        "--allocate-node-cidrs=true",
+        ALLOCATE,
         f"--cluster-cidr={','.join(network['pods']['cidrBlocks'])}",
         f"--service-cluster-ip-range={','.join(network['services']['cidrBlocks'])}",
         f"--node-cidr-mask-size={network.get('nodeCidrMaskSizeIPv4', 24)}",
@@ -57,13 +58,14 @@ def controller_manager_arguments(cluster: Object) -> list[str]:
     ]
 
 
-def allocates_pod_cidrs(cluster: Object) -> bool:
-    """Tell whether the controller-manager that runs now gives nodes their podCIDR.
+def allocates_pod_cidrs(manager: Object) -> bool:
+    """Tell whether the controller-manager that runs now, of this Deployment, gives nodes their podCIDR.
 
-    While a new one rolls out, the old one still leads, and it was configured for the other kind of CNI.
+    While a new one rolls out, the old one still leads, and it was configured for the other kind of CNI. The Cluster
+    doesn't tell: its health is that of before until somebody has looked at its new spec.
     """
-    wanted = (cluster["spec"].get("cniPlugin") or {}).get("type") != "cilium"
-    return wanted if is_healthy(cluster, "controller") else not wanted
+    is_configured = ALLOCATE in manager["spec"]["template"]["spec"]["containers"][0].get("args", ())
+    return is_configured if is_rolled_out(manager) else not is_configured
 
 
 def rolled_out_status(workload: Object) -> dict[str, Any]:

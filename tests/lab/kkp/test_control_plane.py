@@ -9,7 +9,7 @@ import pytest
 from lab.faults import PlatformFault
 from lab.objects import Object
 from lab.platform.kkp import allocates_pod_cidrs
-from lab.resources import ADDONS, CLUSTERS, DEPLOYMENTS
+from lab.resources import ADDONS, DEPLOYMENTS
 from tests.lab.kkp.harness import CLUSTER, NAMESPACE, NO_DELAYS, Platform, running_platform
 
 
@@ -62,11 +62,11 @@ async def test_the_application_waits_for_the_controller_manager():
         message = cluster["status"]["conditions"]["SeedResourcesUpToDate"]["message"]
         assert message == "Some control plane components did not finish updating"
         assert await platform.installation() is None
-        assert allocates_pod_cidrs(cluster)
+        assert allocates_pod_cidrs(await _manager(platform))
 
         await platform.until(platform.installation)
         assert await _is_up_to_date(platform)
-        assert not allocates_pod_cidrs(await platform.cluster())
+        assert not allocates_pod_cidrs(await _manager(platform))
 
 
 async def test_a_rollout_that_hangs_keeps_the_gate_closed(platform: Platform):
@@ -117,19 +117,21 @@ async def test_no_addon_is_installed_while_the_apiserver_is_down(platform: Platf
 
 
 @pytest.mark.parametrize(
-    ("cni_type", "controller", "allocates"),
+    ("arguments", "updated", "allocates"),
     [
-        ("canal", "HealthStatusUp", True),
-        ("canal", "HealthStatusProvisioning", False),
-        ("cilium", "HealthStatusUp", False),
-        ("cilium", "HealthStatusProvisioning", True),
-        ("none", "HealthStatusUp", True),
+        (["--allocate-node-cidrs=true"], 1, True),
+        (["--allocate-node-cidrs=true"], 0, False),
+        ([], 1, False),
+        ([], 0, True),
     ],
 )
-def test_pod_ranges_are_handed_out_by_what_is_rolled_out(cni_type: str, controller: str, allocates: bool):
-    cluster = {
-        "apiVersion": CLUSTERS.api_version,
-        "spec": {"cniPlugin": {"type": cni_type}},
-        "status": {"extendedHealth": {"controller": controller}},
+def test_pod_ranges_are_handed_out_by_what_is_rolled_out_whatever_the_cluster_says(
+    arguments: list[str], updated: int, allocates: bool
+):
+    status = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": updated, "readyReplicas": 1}
+    manager = {
+        "metadata": {"generation": 2},
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [{"args": arguments}]}}},
+        "status": {**status, "availableReplicas": 1},
     }
-    assert allocates_pod_cidrs(cluster) is allocates
+    assert allocates_pod_cidrs(manager) is allocates
