@@ -16,7 +16,7 @@ from clusters.seed import OpenedCluster, open_cluster, open_seed
 from clusters.steps.survey import list_nodes
 from clusters.survey import survey_cluster
 from clusters.watching import Tell
-from migration.errors import Forbidden, InvalidRequest, MigrationError, NoSuchCluster, NotFound
+from migration.errors import Forbidden, MigrationError, NoSuchCluster, NotFound
 from migration.facts import ListedCluster
 from migration.fleet.looks import Look, Need, judged, unseen
 from migration.fleet.models import FleetOrder
@@ -53,15 +53,9 @@ async def list_clusters(seeds: Iterable[str]) -> tuple[ListedCluster, ...]:
     to the same seed, for each of its clusters would be there twice.
     """
     listed = await asyncio.gather(*(_list(seed) for seed in seeds))
-    known: dict[str, ClusterRef] = {}
-    for cluster in (cluster for clusters in listed for cluster in clusters if cluster.uid):
-        twin = known.setdefault(cluster.uid, cluster.ref)
-        if twin != cluster.ref:
-            raise InvalidRequest(
-                f"the connections {twin.seed} and {cluster.ref.seed} lead to the same seed: both have cluster "
-                f"{twin.name}. Leave one of them out of seeds"
-            )
-    return tuple(cluster for clusters in listed for cluster in clusters)
+    found = tuple(cluster for clusters in listed for cluster in clusters)
+    refuse_twins(found)
+    return found
 
 
 async def look_at(

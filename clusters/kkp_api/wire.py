@@ -29,7 +29,7 @@ _BY_CODE: Final[Mapping[int, type[ClusterError]]] = {404: NotFound, 409: Conflic
 
 def translate_answer(response: httpx.Response, *, where: str, asked: str, token: str) -> ClusterError:
     """Return the error for an answer that is none: KKP's words, what was asked, and the status."""
-    code, said = response.status_code, _said(response).replace(token, "(token)")
+    code, said = response.status_code, quoted(_said(response), token=token)
     text = f"{where}: {said} ({asked}, HTTP {code})"
     if code < 400:
         return Rejected(f"{where} sends elsewhere ({asked}, HTTP {code}): is its url the address of KKP's dashboard?")
@@ -85,7 +85,12 @@ def _said(response: httpx.Response) -> str:
     found: Mapping[str, Any] = error if isinstance(error, Mapping) else {}
     details = found.get("details")
     more = f" ({'; '.join(map(str, details))})" if isinstance(details, list) and details else ""
-    return (str(found.get("message") or f"HTTP {response.status_code}") + more)[:LONGEST_MESSAGE]
+    return str(found.get("message") or f"HTTP {response.status_code}") + more
+
+
+def quoted(said: str, *, token: str) -> str:
+    """Return what KKP said as it may be shown: first without the token, for a cut one would not be found, then cut."""
+    return said.replace(token, "(token)")[:LONGEST_MESSAGE]
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -39,6 +39,22 @@ def select(listed: Sequence[ListedCluster], order: FleetOrder) -> tuple[ListedCl
     return tuple(sorted(found, key=lambda cluster: str(cluster.ref)))
 
 
+def refuse_twins(listed: Iterable[ListedCluster]) -> None:
+    """Raise InvalidRequest if two connections show the same cluster: it would be migrated, and counted, twice.
+
+    KKP's REST API tells no uid; there the cluster's ID and its project have to do, which KKP draws by chance.
+    """
+    known: dict[tuple[str, str], ListedCluster] = {}
+    for cluster in listed:
+        twin = known.setdefault((cluster.ref.name, cluster.project), cluster)
+        are_two = bool(twin.uid and cluster.uid) and twin.uid != cluster.uid
+        if twin.ref != cluster.ref and not are_two:
+            raise InvalidRequest(
+                f"the connections {twin.ref.seed} and {cluster.ref.seed} lead to the same clusters: both have "
+                f"{cluster.ref.name}. Leave one of them out of seeds"
+            )
+
+
 def _require_a_match(listed: Sequence[ListedCluster], chosen: Selection) -> None:
     """Raise InvalidRequest if nothing fits what is asked of all clusters: a slip of the pen is no finished fleet.
 
