@@ -21,6 +21,7 @@ from migration.facts import ListedCluster
 from migration.fleet.looks import Look, Need, judged, unseen
 from migration.fleet.models import FleetOrder
 from migration.fleet.requests import request_for
+from migration.fleet.selection import refuse_twins
 from migration.models import ClusterRef
 from migration.readiness_report import ReadinessReport, readiness_report
 

@@ -11,13 +11,12 @@ from flows.safe_points import LONGEST_REPORT, Approval, ask_a_person
 from migration.errors import RunCancelled
 from migration.fleet.moves import WORTH_LEAVING, Doing, Move, step_aside_until
 from migration.fleet.reporting import fleet_table, summary
+from migration.fleet.runs import AWAITING_CLUSTERS, SOAKING
 from tasks import clock
 from tasks.fleet_board import run_links
 from tasks.rescheduling import is_cancelled, put_off
 from tasks.roll_out import RollOut, nap
 
-SOAKING: Final = "Soaking"
-AWAITING_CLUSTERS: Final = "AwaitingClusters"
 LOOK_SECONDS: Final = 4.0
 """Between two looks at the runs of the clusters: two requests, however many clusters there are."""
 BEGUN_SECONDS: Final = 1.0
@@ -48,6 +47,11 @@ async def through_the_waves(fleet: RollOut) -> Move:
             fleet.canaries_are_approved = True
         elif move.doing is Doing.SOAK and move.until is not None:
             await _soak(fleet, move.until)
+        elif move.doing is Doing.HOLD_BACK:
+            if await fleet.hold_back(move.clusters, move.why):
+                await nap(BEGUN_SECONDS)
+            else:
+                await _wait(fleet)
         elif move.doing is Doing.WAIT:
             await _wait(fleet)
         else:

@@ -38,7 +38,8 @@ from migration.models import Runbook
 from tasks.fleet import examine_fleet, plan_fleet, survey_fleet
 from tasks.fleet_landing import land_fleet
 from tasks.fleet_report import report_fleet, report_readiness
-from tasks.fleet_runs import all_runs, require_deployment, this_run
+from tasks.fleet_run_changes import require_deployment
+from tasks.fleet_runs import all_runs, this_run
 from tasks.rescheduling import PutOff, taken_up_again
 from tasks.roll_out import open_roll_out
 

@@ -14,6 +14,7 @@ from migration.resuming import Limits, Resumption
 from tasks.crashed_fleets import find_interrupted_fleets, settle_fleet
 from tasks.fleet_landing import land_cancelled_fleets
 from tasks.interrupted import find_interrupted_runs, report_resumption, settle
+from tasks.waiting_fleets import wake_waiting_fleets
 
 Attempts = Annotated[
     int,
@@ -65,7 +66,9 @@ async def resume_interrupted(
     # Step 3. Roll-outs over many clusters have nothing to ask: their clusters' runs are seen to by themselves.
     fleets = [await settle_fleet(run, limits) for run in await find_interrupted_fleets(limits)]
     await land_cancelled_fleets(timedelta(hours=max_age_hours))
-    # Step 4. Tell.
+    # Step 4. Roll-outs that have stepped aside come back if something has happened to their clusters meanwhile.
+    await wake_waiting_fleets()
+    # Step 5. Tell.
     resumption = await report_resumption((*settled, *fleets))
     # Prefect takes a state that a flow returns as its own, and hands the data to whoever awaits the flow.
     return cast("Resumption", Completed(message=resumption.message, data=resumption))

@@ -9,9 +9,15 @@ from typing import Any, Final
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    ArtifactFilterType,
+)
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
 
@@ -28,7 +34,7 @@ STOOD: Final = "As it stood then:\n\n"
 
 @dataclass
 class Board:
-    """Two artifacts of a roll-out's run: made when first shown in a process, and changed in place from then on."""
+    """Two artifacts of a roll-out's run: made when first shown, and changed in place from then on by whoever has it."""
 
     order: FleetOrder
     table: UUID | None = None
@@ -55,6 +61,8 @@ class Board:
 
     async def _put(self, known: UUID | None, what: str, kind: str, data: Any, described: str) -> UUID:
         async with get_client() as client:
+            if known is None:
+                known = await self._made_before(client, what)
             if known is not None:
                 # Not by `update_artifact`: that emits an event with all of the table in it, each time (3.8.8).
                 changed = ArtifactUpdate(data=data, description=described).model_dump(mode="json", exclude_unset=True)
@@ -75,6 +83,15 @@ class Board:
                 )
             )
         return made.id
+
+    async def _made_before(self, client: PrefectClient, what: str) -> UUID | None:
+        """Return the artifact that a former process of this run has made, if nobody has deleted it."""
+        wanted = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(self.order.run_id)]),
+            key=ArtifactFilterKey(any_=[artifact_key(self.order, what)]),
+        )
+        found = await client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
+        return found[0].id if found else None
 
 
 async def show_cancelled(fleet_run_id: str, message: str, runs: Mapping[str, str], tell: Tell) -> None:

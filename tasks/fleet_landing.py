@@ -20,11 +20,12 @@ from prefect.logging import get_run_logger
 
 from clusters.watching import Tell
 from migration.fleet.resuming import FLEET_FLOW
-from migration.fleet.states import ENDED, ClusterRun
+from migration.fleet.runs import ENDED, ClusterRun
 from migration.text import listing
 from tasks import clock
 from tasks.fleet_board import show_cancelled
-from tasks.fleet_runs import all_runs, cancel, read_states
+from tasks.fleet_run_changes import cancel
+from tasks.fleet_runs import all_runs, read_states
 from tasks.flow_runs import PAGE, in_states, of_flows
 from tasks.policy import looking_task
 

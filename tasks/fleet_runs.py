@@ -1,17 +1,15 @@
-"""The runs of a roll-out's clusters as Prefect knows them: found by tag, started through their deployment, adopted.
+"""The runs of a roll-out's clusters as Prefect knows them: found by tag. Refuses to change any.
 
 The tag and the idempotency key are all that ties them to the roll-out, so whoever comes after a crash finds them.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import httpx
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -19,16 +17,11 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.deployments.flow_runs import arun_deployment
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelling
 
-from clusters.watching import Tell
-from migration.errors import InvalidRequest
 from migration.fleet.models import FleetOrder
-from migration.fleet.requests import parameters_for
-from migration.fleet.states import ClusterRun
+from migration.fleet.runs import NOT_APPROVED, ClusterRun
 from migration.models import ClusterRef
 from tasks import clock
 from tasks.flow_runs import UNDER_WAY, cluster_of, in_states, of_flows, pages
@@ -38,6 +31,8 @@ from tasks.rescheduling import ERRAND
 TAG: Final = "fleet:"
 ADOPTED: Final = "adopted-by-fleet:"
 """Beside the tag: the run was there before the roll-out came to its cluster, and is somebody else's, or another's."""
+HELD_BACK: Final = "held-back-by-fleet:"
+"""Beside the tag: the roll-out stopped before this run had disrupted anything, and so cancelled it."""
 SOON: Final = timedelta(minutes=5)
 """A run that is due later than this, and has not begun, keeps no roll-out waiting."""
 OPEN: Final = (*UNDER_WAY, StateType.CRASHED)
@@ -49,22 +44,21 @@ def tag_of(fleet_run_id: str) -> str:
     return f"{TAG}{fleet_run_id}"
 
 
-def _adopted_by(fleet_run_id: str) -> str:
+def adopted_by(fleet_run_id: str) -> str:
+    """Return the tag of the runs that a roll-out waits for, and did not start."""
     return f"{ADOPTED}{fleet_run_id}"
 
 
-async def require_deployment(order: FleetOrder) -> None:
-    """Raise InvalidRequest if there is no deployment that a cluster's run could be started through."""
-    name = _deployment(order)
+def held_back_by(fleet_run_id: str) -> str:
+    """Return the tag of the runs that a roll-out cancelled before they had disrupted anything."""
+    return f"{HELD_BACK}{fleet_run_id}"
 
-    async def ask() -> None:
-        async with get_client() as client:
-            await client.read_deployment_by_name(name)
 
-    try:
-        await patiently(ask)
-    except ObjectNotFound as error:
-        raise _no_deployment(order) from error
+def _other_roll_out(fleet_run_id: str, tags: Iterable[str]) -> str:
+    """Return the other roll-out that started a run with these tags; empty if none did."""
+    involved = {tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)}
+    adopting = {tag.removeprefix(ADOPTED) for tag in tags if tag.startswith(ADOPTED)}
+    return next(iter(sorted(involved - adopting - {fleet_run_id})), "")
 
 
 async def all_runs(fleet_run_id: str) -> list[ClusterRun]:
@@ -86,33 +80,6 @@ async def runs_under_way(fleet_run_id: str, seen_under_way: Iterable[str]) -> li
     return active + await patiently(lambda: _read(fleet_run_id, over))
 
 
-async def start(order: FleetOrder, cluster: ClusterRef, round_number: int) -> ClusterRun:
-    """Leave a run started for this cluster, once per round however often this is called; return it.
-
-    A run that is a part of another one can't be suspended (Prefect 3.8.8, core_policy.py, HandlePausingFlows): where
-    each cluster's run asks a person, it stands beside the roll-out's.
-    """
-    tag = tag_of(order.run_id)
-    try:
-        run = await patiently(
-            lambda: arun_deployment(
-                _deployment(order),
-                parameters=parameters_for(order, cluster),
-                flow_run_name=f"{order.runbook} {cluster}",
-                timeout=0,
-                as_subflow=not order.migration.approval,
-                tags=[tag],
-                idempotency_key=f"{tag} {cluster} round {round_number}",
-            )
-        )
-    except ObjectNotFound as error:
-        raise _no_deployment(order) from error
-    found = _cluster_run(order.run_id, run)
-    if found is None:
-        raise InvalidRequest(f"run {run.id}, which was started for {cluster}, is for no cluster")
-    return found
-
-
 async def others_under_way(order: FleetOrder) -> dict[ClusterRef, FlowRun]:
     """Return, by cluster, the runs of the same flow that somebody else has started and that are not over."""
     tag = tag_of(order.run_id)
@@ -128,54 +95,18 @@ async def others_under_way(order: FleetOrder) -> dict[ClusterRef, FlowRun]:
     return await patiently(ask)
 
 
-async def adopt(order: FleetOrder, run: FlowRun) -> ClusterRun:
-    """Leave somebody else's run tagged as one of this roll-out; return it."""
-    tags = [*run.tags, tag_of(order.run_id), _adopted_by(order.run_id)]
+async def is_cancelled_roll_out(run_id: str) -> bool:
+    """Tell whether somebody has cancelled this other roll-out; not so if its record is gone."""
 
-    async def tell() -> None:
+    async def ask() -> bool:
         async with get_client() as client:
-            await client.update_flow_run(run.id, tags=tags)
+            state = (await client.read_flow_run(UUID(run_id))).state
+        return state is not None and (state.is_cancelled() or state.is_cancelling()) and state.name != NOT_APPROVED
 
-    await patiently(tell)
-    found = _cluster_run(order.run_id, run.model_copy(update={"tags": tags}))
-    assert found is not None  # noqa: S101 - it was found by its cluster
-    return found
-
-
-async def count_as_own(order: FleetOrder, run: ClusterRun) -> ClusterRun:
-    """Leave an adopted run counting as one of this roll-out, once it has led to the target; return it.
-
-    From then on the cluster is done, also if somebody takes the migration back.
-    """
-
-    async def tell() -> None:
-        async with get_client() as client:
-            with contextlib.suppress(ObjectNotFound):  # somebody has deleted its record
-                tags = (await client.read_flow_run(UUID(run.id))).tags
-                left = [tag for tag in tags if tag != _adopted_by(order.run_id)]
-                await client.update_flow_run(UUID(run.id), tags=left)
-
-    await patiently(tell)
-    return run.model_copy(update={"is_own": True})
-
-
-async def cancel(runs: Iterable[ClusterRun], tell: Tell) -> list[ClusterRun]:
-    """Leave these runs being cancelled: each is brought to its cluster's next safe point (flows/landing.py).
-
-    Returns those that are. One for which that doesn't work is told, and keeps nobody from the others.
-    """
-    cancelled = []
-    async with get_client() as client:
-        for run in runs:
-            state: State[Any] = Cancelling(message="The roll-out that it belongs to was cancelled.")
-            try:
-                await client.set_flow_run_state(UUID(run.id), state)
-            except (ObjectNotFound, httpx.HTTPError) as error:
-                tell(f"{run.cluster}: {run.name} could not be cancelled, do it on its page: {error}")
-            else:
-                tell(f"{run.cluster}: cancels {run.name}, as its roll-out was cancelled")
-                cancelled.append(run)
-    return cancelled
+    try:
+        return await patiently(ask)
+    except ObjectNotFound:
+        return False
 
 
 async def read_states(run_id: str) -> list[tuple[datetime, str]]:
@@ -194,28 +125,18 @@ def this_run() -> str:
     return str(runtime.flow_run.id)
 
 
-def _deployment(order: FleetOrder) -> str:
-    return f"{order.runbook}/{order.runbook}"
-
-
-def _no_deployment(order: FleetOrder) -> InvalidRequest:
-    return InvalidRequest(
-        f"there is no deployment {_deployment(order)}, through which each cluster's run is started: put this project's "
-        "deployments on the Prefect server (docs/installation.md), then press Retry"
-    )
-
-
 def _tagged(fleet_run_id: str) -> FlowRunFilterTags:
     return FlowRunFilterTags(all_=[tag_of(fleet_run_id)])
 
 
 async def _read(fleet_run_id: str, wanted: FlowRunFilter) -> list[ClusterRun]:
     async with get_client() as client:
-        found = [_cluster_run(fleet_run_id, run) async for run in pages(client, wanted)]
+        found = [cluster_run(fleet_run_id, run) async for run in pages(client, wanted)]
     return [run for run in found if run is not None]
 
 
-def _cluster_run(fleet_run_id: str, run: FlowRun) -> ClusterRun | None:
+def cluster_run(fleet_run_id: str, run: FlowRun) -> ClusterRun | None:
+    """Narrow a flow run to what a roll-out wants to know of it; None if it is for no cluster."""
     cluster = cluster_of(run)
     if cluster is None:
         return None
@@ -230,9 +151,11 @@ def _cluster_run(fleet_run_id: str, run: FlowRun) -> ClusterRun | None:
         since=state.timestamp if state else clock.now(),
         started_at=run.start_time,
         due_at=state.state_details.scheduled_time if state else None,
-        is_own=_adopted_by(fleet_run_id) not in run.tags,
+        is_own=adopted_by(fleet_run_id) not in run.tags,
         is_errand=ERRAND in run.tags,
         is_given_up=state is not None and state.state_details.retriable is False,
+        is_held_back=held_back_by(fleet_run_id) in run.tags,
+        roll_out=_other_roll_out(fleet_run_id, run.tags),
     )
 
 

@@ -17,29 +17,23 @@ from clusters.fleet import look_at
 from migration.fleet.looks import Look, Need
 from migration.fleet.models import FleetApproval, FleetOrder
 from migration.fleet.moves import Move, Rules, Statuses, next_move
-from migration.fleet.states import (
-    ClusterRun,
-    ClusterState,
-    ClusterStatus,
-    Round,
-    Silence,
-    Silences,
-    round_of,
-    status_of,
-    without_an_answer,
-)
+from migration.fleet.runs import NOT_APPROVED, ClusterRun, Round, round_of
+from migration.fleet.states import ClusterState, ClusterStatus, Silence, Silences, status_of, without_an_answer
 from migration.fleet.waves import FleetPlan
 from migration.models import ClusterRef
 from tasks import clock
 from tasks.fleet_board import Board
 from tasks.fleet_memory import keep_instead, recalled
-from tasks.fleet_runs import adopt, all_runs, count_as_own, others_under_way, read_states, runs_under_way, start
+from tasks.fleet_run_changes import adopt, count_as_own, hold_back, start
+from tasks.fleet_runs import all_runs, is_cancelled_roll_out, others_under_way, read_states, runs_under_way
 
 ALL_EVERY: Final = timedelta(minutes=1)
 """How often all runs are asked for, and not only those under way: somebody may have retried one that had failed."""
 SILENCES: Final = "fleet-silences"
 """The key under which is kept which clusters give no answer."""
 BLIND_LOOKS_EVERY: Final = timedelta(seconds=20)
+ELSEWHERE: Final = (Need.MIGRATION, Need.COMPLETION, Need.LEFT_OUT)
+"""What is seen of a cluster that is not on the target."""
 
 
 @dataclass
@@ -56,6 +50,10 @@ class RollOut:
     """The clusters whose turn it is and that can't be looked at."""
     confirmed: set[ClusterRef] = field(default_factory=set)
     """The clusters that were looked at since their run ended well."""
+    orphans: set[str] = field(default_factory=set)
+    """The runs that ended because somebody cancelled the other roll-out that had started them."""
+    disrupted: set[ClusterRef] = field(default_factory=set)
+    """The clusters whose runs wait in the middle of a migration: they are waited for, also if the roll-out stops."""
     canaries_are_approved: bool = False
     _read_at: datetime | None = None
     _blind_looked_at: datetime | None = None
@@ -123,6 +121,21 @@ class RollOut:
             get_run_logger().info("%s: %s run %s", ref, "waits for somebody else's" if other else "started", run.name)
             self.runs[run.id] = run
 
+    async def hold_back(self, refs: Sequence[ClusterRef], why: str) -> bool:
+        """Leave the runs of those among these clusters cancelled in which nothing was disrupted yet; tells if any was.
+
+        What can't be looked at is looked at the next time: nothing is cancelled on suspicion.
+        """
+        idle = [ref for ref in refs if ref not in self.disrupted]
+        found = await look_at(self.order, idle, get_run_logger().debug)
+        held = {ref for ref, look in found.items() if look.need is Need.MIGRATION}
+        self.disrupted |= {ref for ref, look in found.items() if look.need not in (Need.MIGRATION, Need.UNKNOWN)}
+        for run in [run for run in self.runs.values() if run.cluster in held and run.has_not_begun]:
+            self._see(run.cluster, found[run.cluster])
+            get_run_logger().info("%s: held back, %s has disrupted nothing yet", run.cluster, run.name)
+            await hold_back(self.order, run, why)
+        return bool(held)
+
     async def look_again(self) -> None:
         """Have all clusters of the waves be looked at that no run is under way for: it may be days since they were."""
         busy = {run.cluster for run in self.runs.values() if not run.is_over(clock.now())}
@@ -133,22 +146,24 @@ class RollOut:
     def _status(self, ref: ClusterRef, runs: Iterable[ClusterRun], now: datetime) -> ClusterStatus:
         look = self.looks[ref]
         telling = [run for run in runs if not self._has_missed(run, look)]
-        status = status_of(ref, telling, look, round_began_at=self.round.began_at, now=now)
+        status = status_of(ref, telling, look, of=self.round, now=now)
         if status.state is ClusterState.PENDING and ref in self.blind_since:
             return without_an_answer(ref, look, self.blind_since[ref], now)
         return status
 
     def _has_missed(self, run: ClusterRun, look: Look) -> bool:
-        """Tell whether somebody else's run is over, or was cancelled, and the cluster is not on the target."""
-        ended = not run.is_own and run.state_type in ("COMPLETED", "CANCELLED")
-        return ended and run.cluster in self.confirmed and look.need in (Need.MIGRATION, Need.COMPLETION)
+        """Tell whether somebody else's run is over and the cluster is not on the target, though nobody decided so.
+
+        Whoever cancels or declines a run, or has it stop, decides about its cluster; whoever cancels another roll-out
+        does not.
+        """
+        led_elsewhere = run.state_type == "COMPLETED" and not run.is_errand
+        ended = not run.is_own and (led_elsewhere or run.id in self.orphans)
+        return ended and run.cluster in self.confirmed and look.need in ELSEWHERE
 
     async def _confirm(self) -> None:
-        over = {
-            run.cluster
-            for run in self.runs.values()
-            if run.state_type == "COMPLETED" or (run.state_type == "CANCELLED" and not run.is_own)
-        }
+        await self._find_orphans()
+        over = {run.cluster for run in self.runs.values() if run.state_type == "COMPLETED" or run.id in self.orphans}
         fresh = sorted(over - self.confirmed, key=str)
         for ref, look in (await look_at(self.order, fresh, get_run_logger().debug)).items():
             if look.need is not Need.UNKNOWN:
@@ -156,6 +171,13 @@ class RollOut:
             if look.need is Need.NONE:
                 await self._count_adopted(ref)
             self.confirmed.add(ref)
+
+    async def _find_orphans(self) -> None:
+        ended = [run for run in self.runs.values() if run.roll_out and not run.is_own and run.id not in self.orphans]
+        for run in ended:
+            is_over = run.state_type == "CANCELLED" or (run.state_type == "COMPLETED" and run.is_errand)
+            if is_over and run.state_name != NOT_APPROVED and await is_cancelled_roll_out(run.roll_out):
+                self.orphans.add(run.id)
 
     async def _count_adopted(self, ref: ClusterRef) -> None:
         for run in list(self.runs.values()):

@@ -6,13 +6,14 @@ more clusters have failed than it may bear.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from migration.fleet.models import FleetOrder
+from migration.fleet.runs import WAITING_STATES, ClusterRun
 from migration.fleet.states import GOOD, UNDER_WAY, ClusterState, ClusterStatus
 from migration.fleet.waves import FleetPlan
 from migration.models import ClusterRef
@@ -29,6 +30,7 @@ class Doing(StrEnum):
 
     START = "start"
     WAIT = "wait"
+    HOLD_BACK = "hold back"
     SOAK = "soak"
     ASK = "ask"
     STOP = "stop"
@@ -41,7 +43,7 @@ class Move:
 
     doing: Doing
     clusters: tuple[ClusterRef, ...] = ()
-    """To be started; or, if it stops, those that failed."""
+    """To be started or held back; or, if it stops, those that failed."""
     until: datetime | None = None
     """When the soak ends."""
     why: str = ""
@@ -74,11 +76,17 @@ def next_move(plan: FleetPlan, statuses: Statuses, rules: Rules, now: datetime) 
     """Return what to do next."""
     waves = plan.waves
     if stop := _reason_to_stop(plan, statuses, rules):
-        return Move(Doing.WAIT, why=stop.why) if _under_way(statuses) else stop
+        return _stopping(stop, statuses) if _under_way(statuses) else stop
     for number, wave in enumerate(waves):
         if any(statuses[ref].is_open for ref in wave):
             return _in_wave(plan, number, statuses, rules, now)
     return Move(Doing.WAIT) if _under_way(statuses) else Move(Doing.END)
+
+
+def _stopping(stop: Move, statuses: Statuses) -> Move:
+    """Return what to do before it stops: what hasn't begun is held back, and what has is waited for."""
+    idle = tuple(ref for ref, status in statuses.items() if status.may_be_held_back)
+    return Move(Doing.HOLD_BACK if idle else Doing.WAIT, idle, why=stop.why)
 
 
 def _in_wave(plan: FleetPlan, number: int, statuses: Statuses, rules: Rules, now: datetime) -> Move:
@@ -136,6 +144,14 @@ def _under_way(statuses: Statuses) -> int:
 
 def _count(refs: Sequence[ClusterRef], one: str, many: str) -> str:
     return f"{len(refs)} {one if len(refs) == 1 else many}"
+
+
+def is_worth_waking(runs: Iterable[ClusterRun], aside_since: datetime) -> bool:
+    """Tell whether something has happened to a cluster's run since the roll-out stepped aside: it began, or ended.
+
+    One that looked for its window or lock and waits on has not changed; a roll-out comes back for those in time.
+    """
+    return any(run.since > aside_since and run.state_name not in WAITING_STATES for run in runs)
 
 
 def step_aside_until(statuses: Statuses, now: datetime) -> datetime | None:

@@ -10,16 +10,13 @@ from typing import Final
 from pydantic import AwareDatetime
 
 from migration.fleet.looks import Look, Need
+from migration.fleet.runs import NOT_APPROVED, WAITING_STATES, ClusterRun, Round
 from migration.frozen import Frozen
 from migration.models import ClusterRef
 from migration.resuming import INTERRUPTED
 
-CRASH_PATIENCE: Final = timedelta(minutes=30)
-"""For how long a crashed run counts as under way: resume-interrupted, which looks every five minutes, takes it up."""
 BLIND_PATIENCE: Final = timedelta(minutes=15)
 """For how long a cluster whose turn it is may give no answer: its seed may be restarting."""
-WAITING_STATES: Final = ("AwaitingWindow", "AwaitingClusterLock", "Suspended")
-ENDED: Final = ("COMPLETED", "FAILED", "CANCELLED")
 LONGEST_CAUSE: Final = 400
 _AS_EVER: Final = ("mend the cause", "start the flow again", "correct what it names")
 _STATE, _RESUME, _BACK = ". State: ", ". To resume: ", ". To go back: "
@@ -43,35 +40,6 @@ OPEN: Final = UNDER_WAY | {ClusterState.PENDING}
 GOOD: Final = frozenset({ClusterState.MIGRATED, ClusterState.ALREADY})
 
 
-class ClusterRun(Frozen):
-    """A run for one cluster of the roll-out, as Prefect knows it."""
-
-    id: str
-    name: str
-    cluster: ClusterRef
-    state_type: str
-    """As Prefect's API has it: SCHEDULED, RUNNING, COMPLETED and so on."""
-    state_name: str
-    message: str = ""
-    since: AwareDatetime
-    """When it came into this state."""
-    started_at: AwareDatetime | None = None
-    due_at: AwareDatetime | None = None
-    """When it goes on, if it waits."""
-    is_own: bool = True
-    """Whether this roll-out started it, or an errand after it, or it was adopted and led to the target."""
-    is_errand: bool = False
-    """Whether it only brings its cluster to the next safe point, after the run that was at it was cancelled."""
-    is_given_up: bool = False
-    """Whether nobody takes it up after a crash."""
-
-    def is_over(self, now: datetime) -> bool:
-        """Tell whether nothing comes of it any more by itself."""
-        if self.state_type == "CRASHED":
-            return self.is_given_up or now - self.since > CRASH_PATIENCE
-        return self.state_type in ENDED
-
-
 class ClusterStatus(Frozen):
     """How a cluster of a roll-out stands."""
 
@@ -85,6 +53,8 @@ class ClusterStatus(Frozen):
     started_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None
     due_at: AwareDatetime | None = None
+    may_be_held_back: bool = False
+    """Whether its run is this roll-out's own, and waits: it may have disrupted nothing yet."""
 
     @property
     def is_open(self) -> bool:
@@ -92,9 +62,7 @@ class ClusterStatus(Frozen):
         return self.state in OPEN
 
 
-def status_of(
-    ref: ClusterRef, runs: Iterable[ClusterRun], look: Look, *, round_began_at: datetime | None, now: datetime
-) -> ClusterStatus:
+def status_of(ref: ClusterRef, runs: Iterable[ClusterRun], look: Look, *, of: Round, now: datetime) -> ClusterStatus:
     """Return how a cluster stands by its runs and, if there is none that counts, by what was seen of it.
 
     What failed before this round, which is when somebody pressed Retry at the roll-out, is to be tried again.
@@ -103,19 +71,22 @@ def status_of(
     active = [run for run in latest if not run.is_over(now)]
     if active:
         return _under_way(active[-1])
-    if latest:
-        found = _over(latest[-1])
-        if found.state in GOOD or round_began_at is None or _counted_from(latest) >= round_began_at:
+    counting = [run for run in latest if not run.came_to_nothing]
+    if counting:
+        found = _over(counting[-1])
+        if found.state in GOOD or of.began_at is None or _counted_from(counting, of) >= of.began_at:
             return found
     return _by_look(ref, look)
 
 
-def _counted_from(runs: Sequence[ClusterRun]) -> datetime:
+def _counted_from(runs: Sequence[ClusterRun], of: Round) -> datetime:
     """Return since when the last run's end counts: what a former round's cancellation brought about is of that round.
 
     An errand may be created, and begin, only after somebody has pressed Retry: what counts is the run that it follows.
     """
     run = runs[-1]
+    if not of.follows_cancellation:
+        return run.since
     if run.is_errand:
         run = next((before for before in reversed(runs) if not before.is_errand), run)
     is_aftermath = run.is_errand or run.state_type == "CANCELLED"
@@ -139,6 +110,7 @@ def _under_way(run: ClusterRun) -> ClusterStatus:
         run_id=run.id,
         started_at=run.started_at,
         due_at=run.due_at if state is ClusterState.WAITING else None,
+        may_be_held_back=run.is_own and not run.is_errand and run.has_not_begun,
     )
 
 
@@ -168,7 +140,7 @@ def _end_of(run: ClusterRun) -> tuple[ClusterState, str, str]:
     if run.state_type == "COMPLETED" and run.state_name != "StoppedAtSafePoint":
         return ClusterState.MIGRATED, "", ""
     cause, advice = told(run.message, run.cluster)
-    if run.state_name == "NotApproved":
+    if run.state_name == NOT_APPROVED:
         return ClusterState.DECLINED, cause or "a person did not agree", ""
     if run.state_type == "COMPLETED":
         return ClusterState.FAILED, cause or "it was stopped at a safe point, unfinished", advice
@@ -225,24 +197,3 @@ class Silences(Frozen):
     def of(self, number: int) -> dict[ClusterRef, datetime]:
         """Return them by cluster, if they are of the round of this number; another one begins with none."""
         return {each.ref: each.since for each in self.clusters} if self.round == number else {}
-
-
-class Round(Frozen):
-    """A try of the whole roll-out: each Retry of its run, after it had ended, begins another one."""
-
-    number: int = 1
-    began_at: AwareDatetime | None = None
-    """None for the first."""
-
-
-def round_of(states: Iterable[tuple[datetime, str]]) -> Round:
-    """Return the round that a roll-out is in, given when its run came into which type of state, in order.
-
-    A crash ends no round: what failed before it has failed.
-    """
-    number, began_at, had_ended = 1, None, False
-    for moment, kind in states:
-        if had_ended and kind not in (*ENDED, "CRASHED"):
-            number, began_at, had_ended = number + 1, moment, False
-        had_ended = had_ended or kind in ENDED
-    return Round(number=number, began_at=began_at)

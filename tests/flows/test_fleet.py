@@ -30,7 +30,7 @@ CANCELLING = {"type": "CANCELLING", "name": "Cancelling"}
 async def stack(tmp_path_factory):
     directory = tmp_path_factory.mktemp("fleet")
     with lab_process(directory / "other", "--clusters=1", *SIZE) as other:
-        async with killable_stack(directory / "stack", "--clusters=12", *SIZE) as found:
+        async with killable_stack(directory / "stack", "--clusters=17", *SIZE) as found:
             text = (other.connections / "lab.kubeconfig").read_text()
             (found.directory / "connections" / "other.kubeconfig").write_text(text)
             yield found
@@ -138,6 +138,60 @@ async def test_a_killed_roll_out_goes_on_with_the_runs_there_are_and_ends_within
     assert clusters_of(await children(stack, run)) == Counter(names)
     stack.lab.clear_faults()
     stack.unused.append(names[0])
+
+
+async def test_a_roll_out_that_stops_holds_back_what_has_not_begun(stack):
+    names = sorted(stack.unused.pop() for _ in range(3))
+    stack.lab.add_fault("request", "403", server=names[0], method="POST", path=BACKUPS, times=None)
+    run = await roll_out(stack, names, waves={"canaries": 0, "concurrent": 3}, migration={**QUICK, "approval": True})
+    await stack.reaches(run, "AwaitingClusters", seconds=150)
+    of = {each["parameters"]["cluster"]: each["id"] for each in await children(stack, run)}
+    await answer(stack, of[names[0]], "go on")
+    await stack.ended(of[names[0]])
+
+    await stack.resume_interrupted()
+    state = (await stack.ended(run, seconds=120))["state"]
+
+    assert state["name"] == "BudgetExhausted"
+    assert "1 failed, 2 not begun" in await table(stack)
+    for name in names[1:]:
+        held = (await stack.api.flow_run(of[name]))["state"]
+        assert held["type"] == "CANCELLED"
+        assert f"lab/{name}: held back, for its roll-out stops: 1 cluster failed" in held["message"]
+    tables = await stack.call("POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
+    assert sorted(each["type"] for each in tables) == ["markdown", "progress"]
+
+    stack.lab.clear_faults()
+    await stack.set_state(run, RETRY)
+    await until_runs(stack, run, lambda found: clusters_of(found) == Counter(names * 2))
+    await stack.reaches(run, "AwaitingClusters", seconds=150)
+    await stack.set_state(run, CANCELLING)
+    stack.unused += names
+
+
+async def test_whoever_declines_or_cancels_a_run_that_was_adopted_has_decided_about_its_cluster(stack):
+    names = sorted(stack.unused.pop() for _ in range(2))
+    by_hand = [await stack.start("canal-to-cilium", name, approval=True, **QUICK) for name in names]
+    for one in by_hand:
+        await stack.reaches(one, "Suspended", seconds=120)
+    run = await roll_out(stack, names, waves={"canaries": 0}, failure_budget=1)
+    await stack.reaches(run, "AwaitingClusters", seconds=150)
+    await answer(stack, by_hand[0], "end")
+    await stack.ended(by_hand[0])
+    await stack.set_state(by_hand[1], CANCELLING)
+
+    await stack.resume_interrupted()
+    state = (await stack.ended(run, seconds=120))["state"]
+
+    assert state["name"] == "MigratedWithFailures"
+    assert "1 failed, 1 not approved" in await table(stack)
+    assert [each["id"] for each in await children(stack, run)] == by_hand
+    stack.unused += names
+
+
+async def answer(stack, run, decision):
+    """Answer what a suspended run asks."""
+    await stack.call("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": decision, "name": "Kim"}})
 
 
 async def test_a_cancelled_roll_out_lands_what_it_has_begun_and_another_one_touches_only_what_is_left(stack):

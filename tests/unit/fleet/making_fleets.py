@@ -8,7 +8,8 @@ from typing import Any
 from migration.facts import ListedCluster
 from migration.fleet.looks import Look, Need
 from migration.fleet.models import FleetOrder, Waves
-from migration.fleet.states import ClusterRun, ClusterState, ClusterStatus
+from migration.fleet.runs import ClusterRun
+from migration.fleet.states import ClusterState, ClusterStatus
 from migration.fleet.waves import FleetPlan, plan_waves
 from migration.models import ClusterRef, Cni, CniType, Runbook
 

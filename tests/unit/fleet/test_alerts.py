@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 from deployments.alerts import ENDED, FLOWS, NAMES, STEPPED_ASIDE, Alerting, automations
-from flows.fleet_waves import AWAITING_CLUSTERS, SOAKING
 from flows.messages import Kind, rendered
+from migration.fleet.runs import AWAITING_CLUSTERS, SOAKING
 
 FLEET = SimpleNamespace(name="migrate-fleet")
 

@@ -78,6 +78,27 @@ def test_the_next_move_follows_from_how_the_clusters_stand(states, given, doing,
     assert (move.doing, started) == (doing, clusters)
 
 
+def test_a_roll_out_that_has_to_stop_holds_back_what_has_not_begun_and_waits_for_the_rest():
+    plan = make_plan(4, canaries=0, batch_size=4, concurrent=4)
+    failed, running, late, pending = (one for wave in plan.waves for one in wave)
+    statuses = {failed: make_status(failed, F, minutes=0), running: make_status(running, R)}
+    statuses |= {late: make_status(late, R).model_copy(update={"may_be_held_back": True})}
+    statuses |= {pending: make_status(pending, P)}
+    rules = Rules(concurrent=4, soak=SOAK)
+
+    move = next_move(plan, statuses, rules, NOW)
+
+    assert (move.doing, move.clusters, move.why) == (
+        Doing.HOLD_BACK,
+        (late,),
+        "1 cluster failed after the canaries, and 0 may",
+    )
+    left = statuses | {late: make_status(late, P)}
+    assert next_move(plan, left, rules, NOW).doing is Doing.WAIT
+    assert next_move(plan, left | {running: make_status(running, M, minutes=1)}, rules, NOW).doing is Doing.STOP
+    assert next_move(plan, statuses | {failed: make_status(failed, M, minutes=0)}, rules, NOW).doing is Doing.START
+
+
 def test_a_soak_is_counted_from_the_end_of_the_last_cluster():
     move, _ = moved([M, M, P, P], at=10)
 

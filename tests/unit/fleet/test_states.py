@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from migration.fleet.looks import Need
-from migration.fleet.states import ClusterState, Round, Silence, Silences, round_of, status_of, told, without_an_answer
+from migration.fleet.runs import Round, round_of
+from migration.fleet.states import ClusterState, Silence, Silences, status_of, told, without_an_answer
 from tests.unit.fleet.making_fleets import NOW, make_look, make_run, ref
 
 C = ref("c1")
@@ -17,9 +18,11 @@ FAILURE = (
 )
 
 
-def status(*runs, look=None, at=0, began=None):
+def status(*runs, look=None, at=0, began=None, cancelled=False):
+    """Return the status in a round that began at this minute, after one that failed or was cancelled."""
     began_at = None if began is None else NOW + timedelta(minutes=began)
-    return status_of(C, runs, look or make_look(), round_began_at=began_at, now=NOW + timedelta(minutes=at))
+    found = Round(number=1 if began is None else 2, began_at=began_at, follows_cancellation=cancelled)
+    return status_of(C, runs, look or make_look(), of=found, now=NOW + timedelta(minutes=at))
 
 
 @pytest.mark.parametrize(
@@ -118,15 +121,17 @@ def test_a_failure_is_told_with_step_cause_and_advice():
         (["RUNNING", "FAILED", "SCHEDULED", "PENDING", "RUNNING"], (2, 2)),
         (["RUNNING", "FAILED", "SCHEDULED", "RUNNING", "CRASHED", "SCHEDULED"], (2, 2)),
         (["RUNNING", "FAILED", "SCHEDULED", "FAILED", "SCHEDULED"], (3, 4)),
-        (["RUNNING", "CANCELLED", "CANCELLED", "SCHEDULED"], (2, 3)),
+        (["RUNNING", "CANCELLED", "CANCELLED", "SCHEDULED"], (2, 3, True)),
+        (["RUNNING", "CANCELLED", "SCHEDULED", "FAILED", "SCHEDULED"], (3, 4)),
+        (["RUNNING", "CANCELLED", "SCHEDULED", "CRASHED", "SCHEDULED"], (2, 2, True)),
     ],
 )
 def test_each_retry_after_an_end_begins_a_round_and_no_crash_or_wait_does(states, expected):
-    number, minute = expected
+    number, minute, *cancelled = expected
     began = None if minute is None else NOW + timedelta(minutes=minute)
 
     assert round_of((NOW + timedelta(minutes=at), state) for at, state in enumerate(states)) == Round(
-        number=number, began_at=began
+        number=number, began_at=began, follows_cancellation=cancelled == [True]
     )
 
 
@@ -138,15 +143,25 @@ def test_each_retry_after_an_end_begins_a_round_and_no_crash_or_wait_does(states
     ],
 )
 def test_what_a_cancellation_leaves_after_a_retry_is_no_failure_of_the_new_round(run):
-    found = status(make_run(C, minutes=2, **run), began=1)
+    found = status(make_run(C, minutes=2, **run), began=1, cancelled=True)
 
     assert found.state is ClusterState.PENDING
 
 
 def test_a_run_of_the_new_round_that_is_cancelled_has_failed():
-    found = status(make_run(C, "CANCELLED", minutes=3, started_at=NOW + timedelta(minutes=2)), began=1)
+    found = status(make_run(C, "CANCELLED", minutes=3, started_at=NOW + timedelta(minutes=2)), began=1, cancelled=True)
 
     assert found.state is ClusterState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Cancelled", ClusterState.FAILED), ("NotApproved", ClusterState.DECLINED)]
+)
+def test_nor_is_one_forgotten_that_began_in_the_round_before_if_nobody_had_cancelled_that(name, expected):
+    """Prefect keeps the first start of a run that is retried: it tells nothing of when somebody ended it."""
+    retried_on_its_page = make_run(C, "CANCELLED", state_name=name, minutes=3, started_at=NOW)
+
+    assert status(retried_on_its_page, began=1).state is expected
 
 
 def test_nor_is_an_errand_that_began_only_after_the_retry():
@@ -161,8 +176,41 @@ def test_nor_is_an_errand_that_began_only_after_the_retry():
         started_at=NOW + timedelta(minutes=3),
     )
 
-    assert status(cancelled, errand, began=1).state is ClusterState.PENDING
+    assert status(cancelled, errand, began=1, cancelled=True).state is ClusterState.PENDING
     assert status(cancelled, errand).state is ClusterState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("run", "may"),
+    [
+        ({"state": "SCHEDULED", "started_at": None}, True),
+        ({"state": "SCHEDULED", "state_name": "Late", "started_at": None}, True),
+        ({"state": "PENDING", "started_at": None}, True),
+        ({"state": "SCHEDULED", "state_name": "AwaitingWindow"}, True),
+        ({"state": "SCHEDULED", "state_name": "AwaitingClusterLock"}, True),
+        ({"state": "PAUSED", "state_name": "Suspended"}, True),
+        ({"state": "SCHEDULED", "state_name": "AwaitingRetry"}, False),
+        ({"state": "RUNNING"}, False),
+        ({"state": "CRASHED"}, False),
+        ({"state": "CANCELLING"}, False),
+        ({"state": "SCHEDULED", "started_at": None, "is_own": False}, False),
+        ({"state": "SCHEDULED", "started_at": None, "is_errand": True}, False),
+    ],
+)
+def test_what_waits_and_is_the_roll_outs_own_may_be_held_back(run, may):
+    assert status(make_run(C, **run)).may_be_held_back is may
+
+
+def test_a_run_that_was_held_back_counts_for_nothing_until_somebody_takes_it_up():
+    held = {"is_held_back": True}
+
+    assert status(make_run(C, "CANCELLED", **held)).state is ClusterState.PENDING
+    assert status(make_run(C, "COMPLETED", state_name="StoppedAtSafePoint", is_errand=True, **held)).state is (
+        ClusterState.PENDING
+    )
+    assert status(make_run(C, "RUNNING", **held)).state is ClusterState.RUNNING
+    assert status(make_run(C, "COMPLETED", **held)).state is ClusterState.MIGRATED
+    assert status(make_run(C, "FAILED", **held)).state is ClusterState.FAILED
 
 
 def test_silences_count_in_the_round_that_they_are_of():
