@@ -7,9 +7,11 @@ import time
 from collections import Counter
 
 import asyncpg
+import httpx
 import pytest
 from redis.asyncio import Redis
 
+from tests.production.services import free_port
 from tests.running_lab import eventually
 
 pytestmark = [
@@ -55,6 +57,20 @@ async def test_a_fleet_uses_postgresql_redis_and_s3(running):
     assert "events" in await _streams_in_redis(running.redis_url)
     kept = running.stored_results()
     assert all(any(f"/{name}/" in key and key.endswith("/back up/v1") for key in kept) for name in names), kept
+
+
+async def test_prometheus_is_told_what_the_fleet_did(running):
+    port = free_port()
+    serving = await running.children.start("metrics", "-m", "deployments.metrics", "--port", str(port))
+    await serving.wait_until(lambda: "/metrics" in serving.output(), timeout_seconds=120)
+
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as prometheus:
+        told = (await prometheus.get(f"http://127.0.0.1:{port}/metrics")).text.splitlines()
+
+    assert "cni_migration_prefect_up 1.0" in told
+    assert 'cni_migration_runs_ended_last_day{state="completed"} 3.0' in told
+    for name in running.clusters[:2]:
+        assert f'cni_migration_cluster_state{{cluster="{name}",seed="lab",state="finished"}} 1.0' in told
 
 
 async def test_a_cancelled_run_of_a_worker_is_followed_by_an_errand_that_waits_for_nobody(running):
