@@ -98,9 +98,9 @@ def contradictions(found: Scheduled, *, now: datetime, room: timedelta) -> Itera
     """
     where = f"{found.deployment}: schedule {found.schedule.get('slug') or ''}".rstrip()
     try:
-        schedule = read_schedule(found.schedule)
-        maintenance = Maintenance.model_validate(found.parameters.get("maintenance") or {})
-        if maintenance.cluster_window or found.parameters.get("ignore_window"):
+        schedule, parameters = read_schedule(found.schedule), _of_a_cluster(found.parameters)
+        maintenance = Maintenance.model_validate(parameters.get("maintenance") or {})
+        if maintenance.cluster_window or parameters.get("ignore_window"):
             return
         missed = misfits(schedule, recurrences(maintenance, None), now=now, needed=room)
     except ValidationError as error:
@@ -114,6 +114,12 @@ def contradictions(found: Scheduled, *, now: datetime, room: timedelta) -> Itera
             f"{found.deployment}: schedule {schedule}: {len(missed)} of the next {LOOKED_AT} starts don't fit the "
             f"windows of the run. The first: {missed[0]}"
         )
+
+
+def _of_a_cluster(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters that say when a run works: a roll-out hands them to its clusters' runs."""
+    handed_on = parameters.get("migration")
+    return handed_on if isinstance(handed_on, Mapping) else parameters
 
 
 def _told(error: Any) -> str:

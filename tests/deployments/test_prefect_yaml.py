@@ -66,6 +66,8 @@ def test_an_example_would_be_taken_by_the_form_and_starts_in_its_own_window(name
     validate(parameters, schema_of(entry), raise_on_error=True, preprocess=True)
     assert parameters.get("maintenance") or parameters["migration"]["maintenance"]
     assert list(contradictions(Scheduled(name, schedule, parameters), now=NOW, room=NOW - NOW)) == []
+    at_noon = {**schedule, "cron": "0 12 * * 6"}
+    assert list(contradictions(Scheduled(name, at_noon, parameters), now=NOW, room=NOW - NOW)) != []
 
 
 def test_those_who_wait_for_others_and_those_who_must_not_wait_have_queues_of_their_own():

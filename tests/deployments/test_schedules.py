@@ -32,6 +32,10 @@ def written(path, *entries: dict[str, Any]):
         ({"cron": "0 22 * * 6"}, {"maintenance": NIGHT}),
         ({"cron": "0 3 * * *"}, {"maintenance": {**NIGHT, "cluster_window": True}}),
         ({"cron": "0 3 * * *"}, {"maintenance": NIGHT, "ignore_window": True}),
+        ({"cron": "0 3 * * *"}, {"migration": {}}),
+        ({"cron": "0 22 * * 6"}, {"migration": {"maintenance": NIGHT}}),
+        ({"cron": "0 3 * * *"}, {"migration": {"maintenance": {**NIGHT, "cluster_window": True}}}),
+        ({"cron": "0 3 * * *"}, {"migration": {"maintenance": NIGHT, "ignore_window": True}}),
     ],
 )
 def test_what_fits_or_can_not_be_known_yet_is_not_told(schedule, parameters):
@@ -46,6 +50,9 @@ def test_what_fits_or_can_not_be_known_yet_is_not_told(schedule, parameters):
         ({"interval": 86400}, {"maintenance": NIGHT}, "anchor_date"),
         ({"cron": "0 3 * * *"}, {"maintenance": {"windows": [{"cron": "x", "length_minutes": 5}]}}, "windows.0: Value error"),
         ({"cron": "0 3 * * *"}, {"maintenance": {"window": []}}, "window: Extra inputs"),
+        # A roll-out's own run waits for no window, its clusters' runs do.
+        ({"cron": "0 3 * * *"}, {"migration": {"maintenance": NIGHT}}, "20 of the next 20"),
+        ({"cron": "0 3 * * *"}, {"migration": {"maintenance": {"window": []}}}, "window: Extra inputs"),
     ],
 )  # fmt: skip
 def test_what_contradicts_is_told_in_one_line(schedule, parameters, said):
