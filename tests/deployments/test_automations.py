@@ -76,6 +76,7 @@ def in_days(days):
         (Kind.FAILED, "Failed", StateType.FAILED, "failed"),
         (Kind.TIMED_OUT, "TimedOut", StateType.FAILED, "gave up waiting"),
         (Kind.INTERRUPTED, "Interrupted", StateType.CRASHED, "was interrupted"),
+        (Kind.STOPPED, "StoppedAtSafePoint", StateType.COMPLETED, "stopped at a safe point, unfinished"),
         (Kind.NOT_APPROVED, "NotApproved", StateType.CANCELLED, "was not approved"),
         (Kind.CANCELLED, "Cancelled", StateType.CANCELLED, "was cancelled"),
     ],
