@@ -38,45 +38,54 @@ async def put_off(state_name: str, *, until: datetime, message: str) -> NoReturn
     """Leave the run waiting under this name until then, when it begins again from its first line.
 
     Prefect has no call for this (3.8.8): the run puts itself into a Scheduled state of this name, and then leaves its
-    process as a suspended one does; a worker takes it up on time. Raises PutOff in a run that has no deployment, for
-    `taken_up_again` to wait, and RunCancelled if the run was cancelled meanwhile.
+    process as a suspended one does; a worker takes it up on time. Waits for the Prefect server if that is away. Raises
+    PutOff in a run that has no deployment, for `taken_up_again` to wait, and RunCancelled if it was cancelled.
     """
     get_run_logger().info("%s: %s", state_name, message)
-    async with get_client() as client:
-        if runtime.deployment.id is None:
-            await _set_state(client, Running(name=state_name, message=message))
-            raise PutOff(until)
-        waiting = await _set_state(client, Scheduled(name=state_name, scheduled_time=until, message=message))
-        # Else Prefect would wait for a process to end if the run is cancelled now (3.8.8, core_policy.py,
-        # BypassCancellingFlowRunsWithNoInfra): a worker notes it down, and nobody takes it off.
-        await client.update_flow_run(_run_id(), infrastructure_pid="")
-    raise Pause(state=waiting)
+    if runtime.deployment.id is None:
+        await _set_state(Running(name=state_name, message=message))
+        raise PutOff(until)
+    raise Pause(state=await _left(Scheduled(name=state_name, scheduled_time=until, message=message)))
+
+
+async def _left(waiting: State[None]) -> State[None]:
+    """Leave the run in this state, with no process to its name; no-op where only the answer to that was lost.
+
+    A worker may have taken the run up before it is asked again: then it must not be put off a second time.
+    """
+    before = {state.id for state in await _states()}
+
+    async def leave() -> State[None]:
+        async with get_client() as client:
+            found = await client.read_flow_run_states(_run_id())
+            done = next((state for state in found if state.name == waiting.name and state.id not in before), None)
+            if done is not None:
+                return done
+            # Else Prefect would wait for a process to end if the run is cancelled now (3.8.8, core_policy.py,
+            # BypassCancellingFlowRunsWithNoInfra): a worker notes it down when it has started it, and nobody takes it
+            # off. `update_flow_run` can't: it leaves out what is empty.
+            no_process = {"infrastructure_pid": None}
+            await client.request("PATCH", "/flow_runs/{id}", path_params={"id": _run_id()}, json=no_process)
+            return await _propose(client, waiting)
+
+    return await patiently(leave)
 
 
 async def times_ended() -> int:
     """Return how often this run had ended before it was retried or taken up again."""
-
-    async def ask() -> int:
-        async with get_client() as client:
-            states = await client.read_flow_run_states(_run_id())
-        return sum(state.is_final() for state in states)
-
-    return await patiently(ask)
+    return sum(state.is_final() for state in await _states())
 
 
 async def taken_up_again(waiting: PutOff) -> None:
     """Return when a lone run's time has come, as a worker takes up the others."""
     await clock.sleep_until(waiting.until)
-    async with get_client() as client:
-        await _set_state(client, Running())
+    await _set_state(Running())
 
 
 async def waiting_since(state_name: str) -> datetime | None:
     """Return since when the run has been waiting under this name, looking in between or not; None if it hasn't."""
-    async with get_client() as client:
-        states = await client.read_flow_run_states(_run_id())
     since = None
-    for state in sorted(states, key=lambda state: state.timestamp, reverse=True):
+    for state in sorted(await _states(), key=lambda state: state.timestamp, reverse=True):
         if state.name == state_name:
             since = state.timestamp
         elif not (state.is_running() or state.is_pending()):
@@ -118,7 +127,23 @@ async def _read_run() -> FlowRun:
         return await client.read_flow_run(_run_id())
 
 
-async def _set_state(client: PrefectClient, state: State[None]) -> State[None]:
+async def _states() -> list[State[None]]:
+    async def ask() -> list[State[None]]:
+        async with get_client() as client:
+            return await client.read_flow_run_states(_run_id())
+
+    return await patiently(ask)
+
+
+async def _set_state(state: State[None]) -> State[None]:
+    async def set_it() -> State[None]:
+        async with get_client() as client:
+            return await _propose(client, state)
+
+    return await patiently(set_it)
+
+
+async def _propose(client: PrefectClient, state: State[None]) -> State[None]:
     answer = await client.set_flow_run_state(_run_id(), state)
     if answer.status is SetStateStatus.ACCEPT and answer.state is not None:
         return answer.state

@@ -25,7 +25,7 @@ from tests.production.services import free_port, postgres, redis, s3
 # An empty PostgreSQL gets all of Prefect's tables first, beside whatever else the machine does.
 PATIENCE_SECONDS = 300.0
 BUCKET = "cni-migration"
-LAB = ("--clusters=3", "--nodes=2", "--pods=16", "--grace-seconds=0", "--speed=200")
+LAB = ("--clusters=4", "--nodes=2", "--pods=16", "--grace-seconds=0", "--speed=200")
 RESULTS = f"s3://{BUCKET}/results"
 NOBODY = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1"}
 APPLY = ("-m", "deployments.apply", "--pool-type", "process", "--results", RESULTS)

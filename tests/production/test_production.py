@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from datetime import UTC, datetime
 
 import asyncpg
 import httpx
@@ -90,6 +91,19 @@ async def test_a_cancelled_run_of_a_worker_is_followed_by_an_errand_that_waits_f
     assert (await _ended(running, errand["id"]))["state"]["name"] == "StoppedAtSafePoint"
 
 
+async def test_a_run_of_a_worker_that_waits_for_its_window_is_cancelled_at_once(running):
+    in_half_a_year = {
+        "windows": [{"cron": f"0 22 1 {(datetime.now(UTC).month + 5) % 12 + 1} *", "length_minutes": 600}]
+    }
+    parameters = {"seed": "lab", "cluster": running.clusters[3], "maintenance": in_half_a_year, **STAY}
+    run_id = await running.api.start_run("canal-to-cilium/canal-to-cilium", parameters=parameters)
+    await _reaches(running, run_id, "AwaitingWindow")
+
+    await running.http.post(f"/flow_runs/{run_id}/set_state", json={"state": CANCELLING})
+
+    assert (await running.api.flow_run(run_id))["state"]["type"] == "CANCELLED"
+
+
 async def test_a_checkpoint_of_one_process_is_found_by_another(running):
     said = []
     for number in (1, 2):
@@ -101,9 +115,15 @@ async def test_a_checkpoint_of_one_process_is_found_by_another(running):
     assert said[1] == said[0]
 
 
-async def _ended(running, run_id, *, seconds=400):
+async def _ended(running, run_id):
+    return await _reaches(running, run_id, *FINAL)
+
+
+async def _reaches(running, run_id, *types_or_names, seconds=400):
     ends = time.monotonic() + seconds
-    while (run := await running.api.flow_run(run_id))["state"]["type"] not in FINAL:
+    while not {(run := await running.api.flow_run(run_id))["state"][key] for key in ("type", "name")} & {
+        *types_or_names
+    }:
         assert time.monotonic() < ends, run["state"]
         await asyncio.sleep(0.2)
     return run
