@@ -11,7 +11,7 @@ from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps.bookkeeping import record_step
 from clusters.steps.standing import look_where_it_stands
 from migration import safe_points
-from migration.errors import OperatorActionNeeded
+from migration.errors import InvalidRequest, OperatorActionNeeded
 from migration.experience import seconds_by_now
 from migration.frozen import Frozen
 from migration.journal import Migration
@@ -19,7 +19,7 @@ from migration.models import ClusterRef, MigrationRequest, RunningMigration, Ste
 from migration.readiness.windows import TOO_SHORT
 from migration.safe_points import stretch_key
 from migration.standing import state_of
-from migration.windows import Timetable, recurrences
+from migration.windows import Opening, Timetable, UpdateWindow, recurrences
 from tasks import clock
 from tasks.policy import looking_task
 
@@ -64,25 +64,20 @@ async def why_wait(
     """Return why a stretch may not begin now and when it may; None if a window is open that has room for it.
 
     Nothing is waited for if the run has nothing to do there. Raises OperatorActionNeeded if it never may, and
-    InvalidRequest for the cluster's own window if it has none.
+    InvalidRequest for the cluster's own window if it has none; where windows are ignored, that is what is returned.
     """
     if seconds is None:
         return None
-    timetable = await _timetable(request)
-    if timetable.is_always:
-        return None
-    needed = request.maintenance.with_margin(seconds)
-    now = clock.now()
-    longest = timetable.longest(now)
-    if needed > longest and TOO_SHORT in request.accept:
-        needed = timedelta(seconds=1)
-    opening = timetable.next_opening(now, needed)
+    update_window, now = await _update_window(request), clock.now()
     what = stretch_key(stretch, target)
-    if opening is None:
-        raise OperatorActionNeeded(
-            f"the {what} of {request.cluster} takes some {_minutes(needed)}, and no window has room for that: the "
-            f"longest is open for {_minutes(longest)}. Give it a longer one, less of a margin, or accept {TOO_SHORT}"
-        )
+    try:
+        timetable = recurrences(request.maintenance, update_window)
+        needed = _needed(request, timetable, seconds, now)
+        opening = _next_opening(request, timetable, what, needed, now)
+    except (InvalidRequest, OperatorActionNeeded) as error:
+        if not request.ignore_window:
+            raise
+        return Wait(until=now, message=str(error))
     if opening.start <= now:
         return None
     message = (
@@ -122,11 +117,33 @@ async def _enter(opened: OpenedCluster, run: RunningMigration, stretch: Stretch,
     opened.tell(f"{run.cluster.name}: begins the {stretch_key(stretch, target)}")
 
 
-async def _timetable(request: MigrationRequest) -> Timetable:
+async def _update_window(request: MigrationRequest) -> UpdateWindow | None:
+    """Return the Cluster's own window as it stands there, if the run may work in it."""
     if not request.maintenance.cluster_window:
-        return recurrences(request.maintenance, None)
+        return None
     async with open_cluster(request.cluster, get_run_logger().info) as opened:
-        return recurrences(request.maintenance, (await opened.seed.cluster(request.cluster.name)).update_window)
+        return (await opened.seed.cluster(request.cluster.name)).update_window
+
+
+def _needed(request: MigrationRequest, timetable: Timetable, seconds: float, now: datetime) -> timedelta:
+    """Return how long a window has to be open yet; next to nothing if none is long enough, and that is accepted."""
+    needed = request.maintenance.with_margin(seconds)
+    is_accepted = needed > timetable.longest(now) and TOO_SHORT in request.accept
+    return timedelta(seconds=1) if is_accepted else needed
+
+
+def _next_opening(
+    request: MigrationRequest, timetable: Timetable, what: str, needed: timedelta, now: datetime
+) -> Opening:
+    """Return the first opening that has room. Raises OperatorActionNeeded if none ever has."""
+    opening = timetable.next_opening(now, needed)
+    if opening is None:
+        longest = _minutes(timetable.longest(now))
+        raise OperatorActionNeeded(
+            f"the {what} of {request.cluster} takes some {_minutes(needed)}, and no window has room for that: the "
+            f"longest is open for {longest}. Give it a longer one, less of a margin, or accept {TOO_SHORT}"
+        )
+    return opening
 
 
 async def _state(cluster: ClusterRef, migration_id: str) -> str:

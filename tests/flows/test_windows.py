@@ -21,9 +21,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-CLUSTERS = 8
+CLUSTERS = 11
 SATURDAY = datetime(2026, 11, 28, 22, 0, tzinfo=UTC)
 NIGHTLY = Maintenance(windows=(Window(cron="0 22 * * *", length_minutes=240),))
+USED_UP = Window(rrule="DTSTART:20200101T220000\nRRULE:FREQ=DAILY;COUNT=3", length_minutes=240)
 WORKERS = "kube-system/"
 
 
@@ -157,6 +158,25 @@ async def test_a_closed_window_can_be_ignored_and_the_report_says_so(cluster, wa
     ignored = [step for step in report.steps if step.step.startswith("window before")]
     assert [step.status for step in ignored] == ["skipped", "skipped"], ignored
     assert all("ignored, as asked for" in step.summary for step in ignored)
+
+
+@pytest.mark.parametrize(
+    ("maintenance", "why"),
+    [
+        (Maintenance(windows=(Window(cron="0 22 * * *", length_minutes=1),)), "the longest is open for 60 s"),
+        (Maintenance(windows=(USED_UP,)), "the longest is open for 0 s"),
+        (Maintenance(cluster_window=True), "its Cluster has no spec.updateWindow"),
+    ],
+    ids=["too short", "never opens", "missing"],
+)
+async def test_a_window_in_which_nothing_may_ever_be_done_can_be_ignored_as_well(cluster, maintenance, why):
+    report = await cluster.change_mode(ProxyMode.IPVS, rotate_nodes=False, maintenance=maintenance, ignore_window=True)
+
+    assert report.outcome == "migrated"
+    (ignored,) = [step for step in report.steps if step.step.startswith("window before")]
+    assert ignored.status == "skipped"
+    assert ignored.summary.startswith("ignored, as asked for: ")
+    assert why in ignored.summary
 
 
 async def test_a_window_that_is_too_short_is_told_before_anything_is_changed(cluster_for_refusals):
