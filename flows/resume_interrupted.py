@@ -54,9 +54,9 @@ async def resume_interrupted(
 ) -> Resumption:
     """Start migrating runs that crashed again, as the same runs: each goes on where it was.
 
-    A run is left alone if another one for its cluster began later or is under way, or if the cluster's journal says
-    that its migration is over. Runs that failed or were cancelled are none of its business; one that crashed while it
-    was being cancelled has its cluster brought to a safe point.
+    A run is left alone if another one for its cluster is under way, or if the cluster's journal says that its migration
+    is over or in another run's hands. Runs that failed or were cancelled are none of its business; one that crashed
+    while it was being cancelled has its cluster brought to a safe point.
     """
     limits = Limits(attempts=attempts, quiet_seconds=quiet_seconds, max_age_hours=max_age_hours)
     # Step 1. Which runs are crashed, and what else is there for their clusters?

@@ -100,6 +100,8 @@ class OtherRun(Frozen):
     """When it first ran, or is due."""
     is_over: bool
     state: str
+    is_resumable: bool = False
+    """Whether it crashed as well, and may be taken up."""
     only_planned: bool = False
     """Whether a schedule made it and it has not run yet: that says nothing of the run that crashed."""
 
@@ -119,7 +121,7 @@ class Decision(Frozen):
     ruling: Ruling
     reason: str
     way_on: str = ""
-    """What people do to go on, if another flow than the run's own is needed for it."""
+    """What people do to go on, if the run doesn't by itself and more has to be said than that."""
 
 
 CANCELLED_BEFORE: Final = Decision(ruling=Ruling.LAND, reason="somebody had cancelled it when its process ended")
@@ -151,14 +153,12 @@ def decide_by_runs(run: CrashedRun, others: Iterable[OtherRun], limits: Limits, 
     found = _by_its_crash(run, limits, now)
     if found is not None:
         return found
-    same = [other for other in others if other.cluster == run.cluster and other.id != run.id]
-    active = [other for other in same if not other.is_over and not other.only_planned and other.state not in WAITING]
-    later = [other for other in same if other.is_over and other.begun_at > run.begun_at and other.state not in FAILED]
-    if active:
-        return _leave(f"run {active[0].name} of this cluster is {active[0].state}")
-    if later:
-        return _leave(f"run {later[0].name} of this cluster began later, and is {later[0].state}")
-    return None
+    active = [
+        other
+        for other in _of_its_cluster(run, others)
+        if not other.is_over and not other.only_planned and other.state not in WAITING
+    ]
+    return _leave(f"run {active[0].name} of this cluster is {active[0].state}") if active else None
 
 
 def _by_its_crash(run: CrashedRun, limits: Limits, now: AwareDatetime) -> Decision | None:
@@ -174,10 +174,11 @@ def _by_its_crash(run: CrashedRun, limits: Limits, now: AwareDatetime) -> Decisi
     return CANCELLED_BEFORE if run.cancelled else None
 
 
-def decide_by_journal(run: CrashedRun, journal: Journal, limits: Limits) -> Decision:
-    """Return what becomes of a run that Prefect has no reason to leave."""
+def decide_by_journal(run: CrashedRun, others: Iterable[OtherRun], journal: Journal, limits: Limits) -> Decision:
+    """Return what becomes of a run if no other one is at work."""
     unfinished = journal.open_migration()
     found = _of_closed(run, journal) if unfinished is None else _of_open(run, unfinished)
+    found = found or _by_those_that_are_over(run, others, unfinished)
     if found is not None:
         return found
     if run.crashes >= limits.attempts:
@@ -188,13 +189,13 @@ def decide_by_journal(run: CrashedRun, journal: Journal, limits: Limits) -> Deci
     )
 
 
-def how_to_resume(run: CrashedRun, journal: Journal) -> str:
+def how_to_resume(run: CrashedRun, others: Iterable[OtherRun], journal: Journal) -> str:
     """Return what people have to do to go on after a crash that nobody has acted on yet."""
-    decision = decide_by_journal(run, journal, Limits(attempts=run.crashes + 1))
-    if decision.ruling is Ruling.LEAVE:
-        return f"nothing to do: {decision.reason}"
+    decision = decide_by_journal(run, others, journal, Limits(attempts=run.crashes + 1))
     if decision.way_on:
         return decision.way_on
+    if decision.ruling is Ruling.LEAVE:
+        return f"nothing to do: {decision.reason}"
     return AGAIN if run.is_deployed else ALONE
 
 
@@ -227,6 +228,33 @@ def _of_closed(run: CrashedRun, journal: Journal) -> Decision | None:
     return _leave(f"its migration {last.id} is finished")
 
 
+def _by_those_that_are_over(
+    run: CrashedRun, others: Iterable[OtherRun], unfinished: Migration | None
+) -> Decision | None:
+    """Return why a run is left for one that began later, or that crashed as well; None if it is not.
+
+    Whoever worked on the open migration last goes on with it: one that began later has not come to it, and may only
+    have waited for the lock or for a person's answer. Of all others nobody can tell what the later one was for.
+    """
+    last = unfinished.runs[-1] if unfinished is not None and unfinished.runs else None
+    if last == run.id:
+        return None
+    over = [other for other in _of_its_cluster(run, others) if other.is_over]
+    later = [other for other in over if other.begun_at > run.begun_at and other.state not in FAILED]
+    if later:
+        reason = f"run {later[0].name} of this cluster began later, and is {later[0].state}"
+        still_wanted = BY_HAND if run.is_deployed else ALONE
+        return _leave(reason, f"{reason}, so resume-interrupted leaves this one. If it is still wanted, {still_wanted}")
+    first = next((other for other in over if other.id == last and other.is_resumable), None)
+    if first is not None:
+        return _leave(f"run {first.name} crashed as well, and goes on first: it was the last one at work")
+    return None
+
+
+def _of_its_cluster(run: CrashedRun, others: Iterable[OtherRun]) -> list[OtherRun]:
+    return [other for other in others if other.cluster == run.cluster and other.id != run.id]
+
+
 def _belongs(run: CrashedRun, migration: Migration) -> bool:
     """Tell whether a run that is no revert was for this migration."""
     if migration.reverts or migration.kind is not run.runbook:
@@ -237,8 +265,8 @@ def _belongs(run: CrashedRun, migration: Migration) -> bool:
     return migration.desired_cni.version == (run.version or default)
 
 
-def _leave(reason: str) -> Decision:
-    return Decision(ruling=Ruling.LEAVE, reason=reason)
+def _leave(reason: str, way_on: str = "") -> Decision:
+    return Decision(ruling=Ruling.LEAVE, reason=reason, way_on=way_on)
 
 
 def latest_of(migrations: Iterable[Migration], run: CrashedRun) -> Migration | None:

@@ -63,7 +63,9 @@ async def crashed_run(flow_run_id: UUID) -> CrashedRun | None:
 
 async def other_runs(crashed: Iterable[CrashedRun]) -> list[OtherRun]:
     """Return the runs of our flows that are under way, or began after the first of the crashed ones did."""
+    crashed = tuple(crashed)
     oldest = min((run.begun_at for run in crashed), default=clock.now())
+    resumable = {run.id for run in crashed if not run.given_up}
     filters = (
         FlowRunFilter(state=in_states(UNDER_WAY)),
         FlowRunFilter(start_time=FlowRunFilterStartTime(after_=oldest)),
@@ -72,7 +74,7 @@ async def other_runs(crashed: Iterable[CrashedRun]) -> list[OtherRun]:
     async with get_client() as client:
         for wanted in filters:
             async for run in pages(client, wanted, OUR_FLOWS):
-                other = _other(run)
+                other = _other(run, is_resumable=str(run.id) in resumable)
                 if other is not None:
                     found[run.id] = other
     return list(found.values())
@@ -151,7 +153,7 @@ async def _crashed(client: PrefectClient, run: FlowRun, flow: str) -> CrashedRun
     )
 
 
-def _other(run: FlowRun) -> OtherRun | None:
+def _other(run: FlowRun, *, is_resumable: bool) -> OtherRun | None:
     cluster = cluster_of(run)
     if cluster is None or run.state is None or (run.state.is_final() and run.start_time is None):
         return None
@@ -162,6 +164,7 @@ def _other(run: FlowRun) -> OtherRun | None:
         begun_at=run.start_time or run.expected_start_time or _created(run),
         is_over=run.state.is_final(),
         state=run.state.name or run.state.type.value,
+        is_resumable=is_resumable,
         only_planned=run.auto_scheduled and run.state.is_scheduled() and run.start_time is None,
     )
 

@@ -52,7 +52,7 @@ async def find_interrupted_runs(limits: Limits) -> tuple[tuple[CrashedRun, ...],
 @looking_task("settle")
 async def settle(run: CrashedRun, others: tuple[OtherRun, ...], limits: Limits) -> Settled:
     """Leave a crashed run scheduled again, marked as given up, or as it is, and tell which and why."""
-    decision = decide_by_runs(run, others, limits, clock.now()) or await _by_cluster(run, limits)
+    decision = decide_by_runs(run, others, limits, clock.now()) or await _by_cluster(run, others, limits)
     if decision.ruling is Ruling.LAND and not await _land(run, get_run_logger().info):
         decision = SOMEBODY_ELSES
     get_run_logger().info("%s: %s %s: %s", run.cluster.name, run.name, decision.ruling, decision.reason)
@@ -89,20 +89,20 @@ async def explain_crash(flow_run_id: UUID, tell: Tell) -> bool:
     facts, resume, obstacle = StandingFacts(), AGAIN if run.is_deployed else ALONE, ""
     try:
         journal, facts = await _look(run, tell)
-        resume = how_to_resume(run, journal)
+        resume = how_to_resume(run, await crashed_runs.other_runs([run]), journal)
     except MigrationError as error:
         obstacle = str(error)
     message = await _tell_people(run, facts, f"its process ended: {run.message}", resume, obstacle=obstacle)
     return await crashed_runs.mark_interrupted(run, message, given_up=False)
 
 
-async def _by_cluster(run: CrashedRun, limits: Limits) -> Decision:
+async def _by_cluster(run: CrashedRun, others: tuple[OtherRun, ...], limits: Limits) -> Decision:
     """Ask the run's cluster what is to become of it, and do that. What can't be reached is left for the next time."""
     try:
         journal, facts = await _look(run, get_run_logger().info)
     except MigrationError as error:
         return Decision(ruling=Ruling.LEAVE, reason=f"its cluster can't be looked at, so not before next time: {error}")
-    decision = decide_by_journal(run, journal, limits)
+    decision = decide_by_journal(run, others, journal, limits)
     return decision if await _carry_out(run, decision, facts) else SOMEBODY_ELSES
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from clusters.api import KubeApi, open_api
 from tests.resuming.stack import Stack, killable_stack
 
-CLUSTERS = 10
+CLUSTERS = 11
 LAB = (f"--clusters={CLUSTERS}", "--nodes=2", "--pods=16", "--grace-seconds=0", "--speed=200")
 
 CHANGING = ("create", "update", "patch", "delete", "deletecollection")

@@ -57,6 +57,24 @@ async def test_a_killed_run_is_taken_up_as_the_same_run_and_does_nothing_twice(s
     await assert_nothing_twice(victim, usual, pods)
 
 
+async def test_a_killed_run_is_taken_up_though_another_one_came_and_was_cancelled_meanwhile(stack, victim):
+    victim.hang_at("DELETE", PODS, acted=True)
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    bystander = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await stack.reaches(bystander, "AwaitingClusterLock", seconds=60)
+    await stack.set_state(bystander, {"type": "CANCELLING", "name": "Cancelling"})
+    await stack.kill_run()
+    interrupted = await stack.reaches(run, "Interrupted")
+    await expire_lease(victim.api)
+
+    await stack.resume_interrupted()
+
+    assert "resume-interrupted takes the run up within minutes" in interrupted["state"]["message"]
+    assert (await stack.ended(run))["state"]["type"] == "COMPLETED"
+    assert (await stack.api.flow_run(bystander))["state"]["type"] == "CANCELLED"
+
+
 async def test_a_run_whose_runner_died_with_it_is_taken_up_by_the_next_runner(stack, victim, usual, pods):
     victim.hang_at("DELETE", PODS, acted=True)
     run = await stack.start("canal-to-cilium", victim.name, **STAY)

@@ -86,12 +86,11 @@ def open_in(*migrations):
         ({}, {"is_over": False, "state": "AwaitingClusterLock"}, "is AwaitingClusterLock"),
         ({}, {"is_over": False, "state": "Scheduled", "begun_at": minutes(90)}, "is Scheduled"),
         ({}, {"is_over": False, "state": "Scheduled", "begun_at": minutes(90), "only_planned": True}, None),
-        # It may have done nothing at all: the journal tells.
+        # What is over may have done nothing at all: the journal tells.
         ({}, {"begun_at": minutes(5), "state": "Failed"}, None),
-        ({}, {"begun_at": minutes(5), "state": "Completed"}, "began later, and is Completed"),
-        ({}, {"begun_at": minutes(5), "state": "Cancelled"}, "began later, and is Cancelled"),
-        ({}, {"begun_at": minutes(5), "state": "Crashed"}, "began later, and is Crashed"),
-        ({}, {"begun_at": minutes(-5), "state": "Crashed"}, None),
+        ({}, {"begun_at": minutes(5), "state": "Completed"}, None),
+        ({}, {"begun_at": minutes(5), "state": "Cancelled"}, None),
+        ({}, {"begun_at": minutes(5), "state": "Crashed"}, None),
         ({}, {"id": "a", "is_over": False, "state": "Crashed"}, None),
         ({}, {"cluster": ClusterRef(seed="lab", name="other"), "is_over": False, "state": "Running"}, None),
         ({}, {"cluster": ClusterRef(seed="other", name="hv2c7xk9tl"), "is_over": False, "state": "Running"}, None),
@@ -151,7 +150,51 @@ WAY_BACK = {"kind": Runbook.CILIUM_TO_CANAL, "previous_cni": CILIUM, "desired_cn
     ],
 )
 def test_the_journal_tells_whether_there_is_something_to_go_on_with(run, journal, ruling, words):
-    found = decide_by_journal(make_run(**run), journal, LIMITS)
+    found = decide_by_journal(make_run(**run), [], journal, LIMITS)
+
+    assert found.ruling is ruling
+    assert words in found.reason
+
+
+LATER = {"begun_at": minutes(5), "state": "Cancelled"}
+BEFORE = {"begun_at": minutes(-5), "state": "Interrupted", "is_resumable": True}
+
+
+@pytest.mark.parametrize(
+    ("run", "other", "journal", "ruling", "words"),
+    [
+        # Whoever worked on the open migration last goes on with it, whatever came and went meanwhile.
+        ({}, LATER, open_in(made(runs=("a",))), Ruling.TAKE_UP, "in migration m1"),
+        ({}, {**LATER, "state": "NotApproved"}, open_in(made(runs=("a",))), Ruling.TAKE_UP, "in migration m1"),
+        ({}, {**LATER, "state": "Completed"}, open_in(made(runs=("z", "a"))), Ruling.TAKE_UP, "in migration m1"),
+        ({}, {**LATER, "state": "Crashed"}, open_in(made(runs=("a",))), Ruling.TAKE_UP, "in migration m1"),
+        (REVERT, LATER, open_in(made(**WAY_BACK, runs=("a",))), Ruling.TAKE_UP, "in migration m1"),
+        ({"crashes": 5}, LATER, open_in(made(runs=("a",))), Ruling.GIVE_UP, "crashed 5 times"),
+        ({}, LATER, open_in(made(runs=("a", "b"))), Ruling.LEAVE, "another run, b, went on with migration m1 since"),
+        # Of a run that never came to it the journal can't tell whether the later one was in its place.
+        ({}, LATER, open_in(made(runs=("z",))), Ruling.LEAVE, "run another of this cluster began later, and is Cancelled"),
+        ({}, LATER, open_in(made(runs=("z", "b"))), Ruling.LEAVE, "began later, and is Cancelled"),
+        ({}, LATER, open_in(made()), Ruling.LEAVE, "began later, and is Cancelled"),
+        ({}, LATER, Journal(), Ruling.LEAVE, "began later, and is Cancelled"),
+        ({}, {**LATER, "state": "Completed"}, Journal(), Ruling.LEAVE, "began later, and is Completed"),
+        ({}, {**LATER, "state": "Crashed"}, Journal(), Ruling.LEAVE, "began later, and is Crashed"),
+        (REVERT, LATER, open_in(made(-60, runs=("z",))), Ruling.LEAVE, "began later, and is Cancelled"),
+        ({}, LATER, Journal(migrations=(made(**FINISHED),)), Ruling.LEAVE, "m1 is finished"),
+        ({}, {**LATER, "state": "Failed"}, Journal(), Ruling.TAKE_UP, "before it began a migration"),
+        ({}, {**LATER, "is_over": False, "state": "Suspended"}, Journal(), Ruling.TAKE_UP, "before it began a migration"),
+        ({}, {**LATER, "cluster": ClusterRef(seed="lab", name="other")}, Journal(), Ruling.TAKE_UP, "before it began"),
+        ({}, {**LATER, "id": "a"}, Journal(), Ruling.TAKE_UP, "before it began"),
+        ({}, {**LATER, "begun_at": minutes(-5)}, Journal(), Ruling.TAKE_UP, "before it began"),
+        # Of two that crashed, the one in whose hands the cluster was goes first, unless nobody takes it up.
+        ({}, BEFORE, open_in(made(runs=("b",))), Ruling.LEAVE, "run another crashed as well, and goes on first"),
+        ({}, {**BEFORE, "is_resumable": False}, open_in(made(runs=("b",))), Ruling.TAKE_UP, "in migration m1"),
+        ({}, BEFORE, open_in(made(runs=("z",))), Ruling.TAKE_UP, "in migration m1"),
+    ],
+)  # fmt: skip
+def test_another_run_that_is_over_counts_where_the_journal_has_it_or_can_not_tell(
+    *, run, other, journal, ruling, words
+):
+    found = decide_by_journal(make_run(**run), [make_other(**other)], journal, LIMITS)
 
     assert found.ruling is ruling
     assert words in found.reason
@@ -168,12 +211,24 @@ def test_the_journal_tells_whether_there_is_something_to_go_on_with(run, journal
     ],
 )
 def test_people_are_told_what_they_have_to_do(run, journal, words):
-    assert words in how_to_resume(make_run(**run), journal)
+    assert words in how_to_resume(make_run(**run), [], journal)
+
+
+@pytest.mark.parametrize(
+    ("run", "journal", "words"),
+    [
+        ({}, open_in(made(runs=("a",))), "nothing to do, resume-interrupted takes the run up within minutes"),
+        ({}, Journal(), "began later, and is Cancelled, so resume-interrupted leaves this one. If it is still wanted, press"),
+        ({"is_deployed": False}, Journal(), "start the flow again with the same parameters: it goes on where it was"),
+    ],
+)  # fmt: skip
+def test_people_are_not_told_to_wait_for_what_does_not_come(run, journal, words):
+    assert words in how_to_resume(make_run(**run), [make_other(**LATER)], journal)
 
 
 @given(crashes=some.integers(1, 20), attempts=some.integers(1, 20))
 def test_no_run_starts_more_often_than_allowed(crashes, attempts):
-    found = decide_by_journal(make_run(crashes=crashes), open_in(made()), Limits(attempts=attempts))
+    found = decide_by_journal(make_run(crashes=crashes), [], open_in(made()), Limits(attempts=attempts))
 
     # It started once per crash; taken up, it would start once more.
     assert (found.ruling is Ruling.TAKE_UP) == (crashes + 1 <= attempts)
@@ -181,7 +236,7 @@ def test_no_run_starts_more_often_than_allowed(crashes, attempts):
 
 @pytest.mark.parametrize("flow", MIGRATING_FLOWS)
 def test_every_flow_that_migrates_is_known(flow):
-    assert decide_by_journal(make_run(flow=flow), Journal(), LIMITS).ruling is Ruling.TAKE_UP
+    assert decide_by_journal(make_run(flow=flow), [], Journal(), LIMITS).ruling is Ruling.TAKE_UP
 
 
 @pytest.mark.parametrize(
