@@ -119,9 +119,10 @@ MESSAGES: Final = {
     Kind.CANCELLED: _of_a_run("was cancelled", _WAYS),
     Kind.LATE: _of_a_run(
         "has not started in time",
-        "\n\nIt was due at {{ (flow_run.next_scheduled_start_time|string)[:16] }} UTC, and no worker took it up: look "
-        "at the work pool and its workers. It has changed nothing since, starts as soon as a worker takes it, and "
-        "still keeps to its maintenance window then.",
+        # resume-interrupted says since when; the time of a run that was taken up is its place in the queue.
+        "\n\n{% if not message %}It was due at {{ (flow_run.next_scheduled_start_time|string)[:16] }} UTC, and no "
+        "worker took it up. {% endif %}Look at the work pool, its queue and its workers. The run has changed nothing "
+        "since, starts as soon as a worker takes it, and still keeps to its maintenance window then.",
     ),
     Kind.WORK_POOL_NOT_READY: Message(
         subject="work pool {{ work_pool.name }} is not ready: no migration starts or goes on",

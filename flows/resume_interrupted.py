@@ -14,6 +14,7 @@ from migration.resuming import Limits, Resumption
 from tasks.crashed_fleets import find_interrupted_fleets, settle_fleet
 from tasks.fleet_landing import land_cancelled_fleets
 from tasks.interrupted import find_interrupted_runs, report_resumption, settle
+from tasks.late_runs import mark_late_runs
 from tasks.waiting_fleets import wake_waiting_fleets
 
 Attempts = Annotated[
@@ -56,7 +57,8 @@ async def resume_interrupted(
 
     A run is left alone if another one for its cluster is under way, or if the cluster's journal says that its migration
     is over or in another run's hands. Runs that failed or were cancelled are none of its business; one that crashed
-    while it was being cancelled has its cluster brought to a safe point.
+    while it was being cancelled has its cluster brought to a safe point. Runs that wait though their time has come
+    become Late.
     """
     limits = Limits(attempts=attempts, quiet_seconds=quiet_seconds, max_age_hours=max_age_hours)
     # Step 1. Which runs are crashed, and what else is there for their clusters?
@@ -68,7 +70,9 @@ async def resume_interrupted(
     await land_cancelled_fleets(timedelta(hours=max_age_hours))
     # Step 4. Roll-outs that have stepped aside come back if something has happened to their clusters meanwhile.
     await wake_waiting_fleets()
-    # Step 5. Tell.
-    resumption = await report_resumption((*settled, *fleets))
+    # Step 5. Which runs wait though their time has come?
+    late = await mark_late_runs()
+    # Step 6. Tell.
+    resumption = await report_resumption((*settled, *fleets), late)
     # Prefect takes a state that a flow returns as its own, and hands the data to whoever awaits the flow.
     return cast("Resumption", Completed(message=resumption.message, data=resumption))

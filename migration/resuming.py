@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, Field
 
 from migration.frozen import Frozen
 from migration.journal import Journal, Migration
+from migration.late_runs import LateRun
 from migration.models import ClusterRef, CniType, Runbook
 from migration.targets import way_on
 from migration.versions import DEFAULT_CANAL, DEFAULT_CILIUM
@@ -22,7 +23,7 @@ from migration.versions import DEFAULT_CANAL, DEFAULT_CILIUM
 REVERT_MIGRATION: Final = "revert-migration"
 MIGRATING_FLOWS: Final = (*(str(runbook) for runbook in Runbook), REVERT_MIGRATION)
 """Names of the flows that change a cluster: each runbook has one of its name."""
-WAITING: Final = ("AwaitingWindow", "Suspended")
+WAITING: Final = ("AwaitingWindow", "Suspended", "Late")
 """States of a run that does nothing for days, with the lock free: a cluster in the middle of something can't wait."""
 FAILED: Final = ("Failed", "TimedOut")
 """States of a run that may have done nothing at all; the journal tells whether it went on with the migration."""
@@ -68,6 +69,8 @@ class CrashedRun(Frozen):
     """Whether a worker can start it again."""
     takes_itself_back: bool = False
     """Whether it was to take back what it had done if it failed."""
+    first_due_at: AwareDatetime | None = None
+    """When it was to start at first, by which it goes before whoever waits in its queue."""
 
     @property
     def runbook(self) -> Runbook | None:
@@ -88,6 +91,7 @@ class CrashedFleet(Frozen):
     given_up: bool = False
     cancelled: bool = False
     is_deployed: bool = True
+    first_due_at: AwareDatetime | None = None
 
 
 class OtherRun(Frozen):
@@ -138,14 +142,16 @@ class Resumption(Frozen):
     """What one round of resume-interrupted did."""
 
     settled: tuple[Settled, ...] = ()
+    late: tuple[LateRun, ...] = ()
+    """The runs that it found late, and that nobody had."""
 
     @property
     def message(self) -> str:
         """What it did in one line."""
-        if not self.settled:
-            return "no run of the last hours is crashed"
         rulings = [settled.decision.ruling for settled in self.settled]
-        return ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in Ruling if ruling in rulings)
+        done = ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in Ruling if ruling in rulings)
+        late = f", {len(self.late)} late: no worker takes them up" if self.late else ""
+        return f"{done or 'no run of the last hours is crashed'}{late}"
 
 
 def decide_by_runs(run: CrashedRun, others: Iterable[OtherRun], limits: Limits, now: AwareDatetime) -> Decision | None:

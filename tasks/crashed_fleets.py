@@ -98,4 +98,5 @@ async def _crashed(client: PrefectClient, run: FlowRun) -> CrashedFleet | None:
         given_up=run.state.name == INTERRUPTED and run.state.state_details.retriable is False,
         cancelled=was_cancelled((state.timestamp, state.type.value) for state in states),
         is_deployed=run.deployment_id is not None,
+        first_due_at=run.expected_start_time,
     )

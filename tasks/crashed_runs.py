@@ -93,8 +93,12 @@ async def step_under_way(run: CrashedRun) -> str:
 
 
 async def take_up(run: AnyCrashedRun, message: str) -> bool:
-    """Have a worker start the run again; tells whether that was done: not if it isn't crashed any more."""
-    state: State[Any] = AwaitingRetry(message=message, scheduled_time=clock.now())
+    """Have a worker start the run again; tells whether that was done: not if it isn't crashed any more.
+
+    In its queue it goes before all others, which may be full of runs that have begun nothing yet: Prefect (3.8.8,
+    server/database/sql) orders a queue by when its runs were scheduled for.
+    """
+    state: State[Any] = AwaitingRetry(message=message, scheduled_time=run.first_due_at or clock.now())
     return await _set_state_of_crashed(run, state, force=False)
 
 
@@ -149,6 +153,7 @@ async def _crashed(client: PrefectClient, run: FlowRun, flow: str) -> CrashedRun
         cancelled=was_cancelled((state.timestamp, state.type.value) for state in states),
         version=str(run.parameters.get("cilium_version") or run.parameters.get("canal_version") or ""),
         takes_itself_back=run.parameters.get("on_failure") == OnFailure.REVERT,
+        first_due_at=run.expected_start_time,
         is_deployed=run.deployment_id is not None,
     )
 

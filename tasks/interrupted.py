@@ -15,6 +15,7 @@ from clusters.steps.standing import look_after_crash
 from clusters.watching import Tell
 from migration.errors import MigrationError
 from migration.journal import Journal
+from migration.late_runs import LateRun
 from migration.markdown import table
 from migration.report import failure_to_markdown
 from migration.resuming import (
@@ -40,6 +41,9 @@ from tasks.policy import looking_task
 
 SOMEBODY_ELSES: Final = Decision(ruling=Ruling.LEAVE, reason="it is no longer as it was read: somebody else sees to it")
 MEND: Final = f"find out why it crashes, then {BY_HAND}"
+LOOK_AT_WORKERS: Final = "look whether the work pool has a worker, and whether its queue is full or paused"
+_SETTLED: Final = ("Cluster", "Run", "Crashes", "What became of it", "Why")
+_LATE: Final = ("Cluster", "Run", "Waited as", "Due since", "What to do")
 
 
 @looking_task("find interrupted runs", retries=4)
@@ -60,19 +64,29 @@ async def settle(run: CrashedRun, others: tuple[OtherRun, ...], limits: Limits) 
 
 
 @looking_task("report")
-async def report_resumption(settled: tuple[Settled, ...]) -> Resumption:
-    """Publish what became of the crashed runs, if there were any, and return it."""
-    resumption = Resumption(settled=settled)
-    if settled:
-        rows = [
-            (str(each.run.cluster), each.run.name, str(each.run.crashes), each.decision.ruling, each.decision.reason)
-            for each in settled
-        ]
-        text = table(("Cluster", "Run", "Crashes", "What became of it", "Why"), rows)
-        await acreate_markdown_artifact(
-            f"# Interrupted runs\n\n{text}", key="interrupted-runs", description=resumption.message
-        )
+async def report_resumption(settled: tuple[Settled, ...], late: tuple[LateRun, ...] = ()) -> Resumption:
+    """Publish what became of the crashed runs, and which others are late, if there were any; return it."""
+    resumption = Resumption(settled=settled, late=late)
+    parts = [
+        f"# {title}\n\n{table(head, rows)}"
+        for title, head, rows in (("Interrupted runs", _SETTLED, _settled(settled)), ("Late runs", _LATE, _late(late)))
+        if rows
+    ]
+    if parts:
+        text = "\n\n".join(parts)
+        await acreate_markdown_artifact(text, key="interrupted-runs", description=resumption.message)
     return resumption
+
+
+def _settled(settled: tuple[Settled, ...]) -> list[tuple[str, ...]]:
+    return [
+        (str(each.run.cluster), each.run.name, str(each.run.crashes), each.decision.ruling, each.decision.reason)
+        for each in settled
+    ]
+
+
+def _late(late: tuple[LateRun, ...]) -> list[tuple[str, ...]]:
+    return [(str(run.cluster), run.name, run.state, run.since, LOOK_AT_WORKERS) for run in late]
 
 
 async def explain_crash(flow_run_id: UUID, tell: Tell) -> bool:

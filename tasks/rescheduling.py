@@ -22,6 +22,8 @@ from tasks.patience import patiently
 
 AWAITING_LOCK: Final = "AwaitingClusterLock"
 AWAITING_WINDOW: Final = "AwaitingWindow"
+LATE: Final = "Late"
+"""Prefect's name of the state of a run that should have started: if it waited before, it waits still."""
 ERRAND: Final = "to-the-next-safe-point"
 """The tag of a run that brings a cancelled run's cluster to its next safe point."""
 
@@ -88,7 +90,7 @@ async def waiting_since(state_name: str) -> datetime | None:
     for state in sorted(await _states(), key=lambda state: state.timestamp, reverse=True):
         if state.name == state_name:
             since = state.timestamp
-        elif not (state.is_running() or state.is_pending()):
+        elif not (state.is_running() or state.is_pending() or state.name == LATE):
             break
     return since
 

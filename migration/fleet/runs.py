@@ -56,7 +56,7 @@ class ClusterRun(Frozen):
     @property
     def has_not_begun(self) -> bool:
         """Tell whether it waits, by all that Prefect knows: to be started, or for a window, a lock or a person."""
-        if self.state_name in WAITING_STATES:
+        if self.state_name in (*WAITING_STATES, "Late"):
             return True
         return self.state_type in ("SCHEDULED", "PENDING") and self.started_at is None
 

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import Cancelling, Pending, Running
+from prefect.states import Cancelling, Late, Pending, Running, Scheduled
 
 from tasks import rescheduling
 from tasks.patience import patiently
@@ -144,6 +144,20 @@ class TakenUpMeanwhile(CutOff):
             async with get_client(httpx_settings={"transport": httpx.AsyncHTTPTransport()}) as client:
                 await client.set_flow_run_state(self.run_id, Running(), force=True)
             raise
+
+
+async def test_a_run_that_was_late_has_waited_since_before_that():
+    run = await deployed_run(asking)
+    waits: State[Any] = Scheduled(name=AWAITING_LOCK, scheduled_time=UNTIL)
+    async with get_client() as client:
+        for state in [waits, Late(scheduled_time=UNTIL), Pending()]:
+            await client.set_flow_run_state(run.id, state, force=True)
+        run = await client.read_flow_run(run.id)
+        states = await client.read_flow_run_states(run.id)
+
+    since = await run_flow_async(asking, flow_run=run)
+
+    assert since == next(state.timestamp for state in states if state.name == AWAITING_LOCK)
 
 
 async def test_how_long_a_run_has_waited_is_asked_again_if_the_server_is_away(way):

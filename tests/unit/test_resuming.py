@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from migration.journal import Journal
+from migration.late_runs import LateRun
 from migration.models import ClusterRef, Runbook
 from migration.resuming import (
     MIGRATING_FLOWS,
@@ -83,6 +84,7 @@ def open_in(*migrations):
         # What waits for days keeps no cluster from being brought out of the middle of something.
         ({}, {"is_over": False, "state": "AwaitingWindow"}, None),
         ({}, {"is_over": False, "state": "Suspended"}, None),
+        ({}, {"is_over": False, "state": "Late"}, None),
         ({}, {"is_over": False, "state": "AwaitingClusterLock"}, "is AwaitingClusterLock"),
         ({}, {"is_over": False, "state": "Scheduled", "begun_at": minutes(90)}, "is Scheduled"),
         ({}, {"is_over": False, "state": "Scheduled", "begun_at": minutes(90), "only_planned": True}, None),
@@ -296,9 +298,12 @@ def test_a_run_that_was_being_cancelled_is_landed_whoever_else_is_there():
 
 def test_a_round_is_told_in_one_line():
     settled = [Settled(run=make_run(), decision=Decision(ruling=ruling, reason="so")) for ruling in Ruling]
+    late = LateRun(id="c", name="waiting", cluster=CLUSTER, state="AwaitingWindow", scheduled_at=BEGUN, due_at=BEGUN)
 
     assert Resumption().message == "no run of the last hours is crashed"
     assert (
         Resumption(settled=(settled[1], *settled)).message
         == "1 taken up, 2 brought to a safe point, 1 left, 1 given up"
     )
+    assert Resumption(late=(late,)).message == "no run of the last hours is crashed, 1 late: no worker takes them up"
+    assert late.what == "no worker has taken it up since 2026-11-21 22:00 UTC, when AwaitingWindow was over"
