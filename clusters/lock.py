@@ -2,8 +2,8 @@
 
 A dead holder's lease expires after `DURATION_SECONDS`. A holder that lost its lease is told by LockLost, before its
 next change; it never takes it back silently, for somebody else may have worked on the cluster meanwhile. Kubernetes
-takes no fencing token with a request, so the fence is on the holder's side: no change is sent more than
-`CONFIRM_SECONDS` after the lease was last seen to be ours, and a lease lives longer than any request does.
+takes no fencing token with a request, so the fence is on the holder's side: no change is sent unless the lease was just
+seen to be ours, and was prolonged so lately that it outlives the request. Only the server's word is a renewal.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from clusters.api import KubeApi
+from clusters.api import REQUEST_SECONDS, KubeApi
 from clusters.kinds import LEASES
 from migration.errors import AlreadyExists, Conflict, LockHeld, LockLost, Transient
 from migration.journal import NAME, NAMESPACE
 
 DURATION_SECONDS: Final = 60
 RENEW_SECONDS: Final = 15
+RENEW_TRIES: Final = 3
 TAKE_TRIES: Final = 4
 RELEASE_TRIES: Final = 4
 CONFIRM_SECONDS: Final = 2.0
+CONFIRM_TRIES: Final = 3
+SAFE_SECONDS: Final = DURATION_SECONDS - REQUEST_SECONDS
+"""For how long after a renewal a change may be sent: the request has ended before the lease does."""
 NOBODY: Final = "nobody"
 
 
@@ -39,19 +43,37 @@ class LockFence:
         self._confirming = asyncio.Lock()
 
     async def __call__(self) -> None:
-        """Return if the lock was ours a moment ago. Raises LockLost, and Transient if that can't be found out."""
-        if _now() - self._confirmed_at < CONFIRM_SECONDS:
+        """Return if the lock was just seen to be ours, and stays ours for longer than a request lives.
+
+        Raises LockLost, and Transient if that can't be found out or the lease can't be prolonged.
+        """
+        if self._is_confirmed():
             return
         async with self._confirming:
-            asked_at = _now()
-            if asked_at - self._confirmed_at < CONFIRM_SECONDS:
-                return
-            if asked_at - self._renewed_at > RENEW_SECONDS:
-                await renew_lock(self._user_cluster, self._holder)
-                self._renewed_at = asked_at
-            else:
-                await confirm_lock(self._user_cluster, self._holder)
-            self._confirmed_at = asked_at
+            for _ in range(CONFIRM_TRIES):
+                if self._is_confirmed():
+                    return
+                await self._confirm()
+                # The answer may have taken long, or the machine was suspended meanwhile: only the clock tells.
+                if self._outlives_a_request():
+                    return
+        raise Transient(
+            f"{self._user_cluster.where} answers too slowly: nothing is changed before its lock is known to last"
+        )
+
+    def _is_confirmed(self) -> bool:
+        return _now() - self._confirmed_at < CONFIRM_SECONDS and self._outlives_a_request()
+
+    def _outlives_a_request(self) -> bool:
+        return _now() - self._renewed_at < SAFE_SECONDS
+
+    async def _confirm(self) -> None:
+        asked_at = _now()
+        if asked_at - self._renewed_at > RENEW_SECONDS:
+            self._renewed_at = await renew_lock(self._user_cluster, self._holder)
+        else:
+            await confirm_lock(self._user_cluster, self._holder)
+        self._confirmed_at = asked_at
 
 
 def _now() -> float:
@@ -64,7 +86,7 @@ async def try_lock(user_cluster: KubeApi, holder: str) -> str | None:
     Raises Conflict if the lease changes faster than it can be taken, though nobody keeps it.
     """
     for _ in range(TAKE_TRIES):
-        other = await _try(user_cluster, holder, may_take=True)
+        other = await _try(user_cluster, holder)
         if other != NOBODY:
             return other
     raise Conflict(f"the lock of {user_cluster.where} could not be taken in {TAKE_TRIES} tries, though nobody has it")
@@ -86,11 +108,28 @@ async def who_holds(user_cluster: KubeApi) -> str | None:
     return None if is_free else _run(holder)
 
 
-async def renew_lock(user_cluster: KubeApi, holder: str) -> None:
-    """Prolong the lock. Raises LockLost if `holder` doesn't have it any more."""
-    other = await _try(user_cluster, holder, may_take=False)
-    if other is not None:
-        raise _lost(user_cluster, other)
+async def renew_lock(user_cluster: KubeApi, holder: str) -> float:
+    """Prolong the lock; returns since when it lasts, by the clock of the fence and not by that of the Lease.
+
+    Raises LockLost if `holder` doesn't have it any more, and Transient unless the server says that it was prolonged.
+    """
+    trouble: Transient | None = None
+    for _ in range(RENEW_TRIES):
+        found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
+        if found is None or _holder_of(found) != holder:
+            raise _lost(user_cluster, _run(_holder_of(found)))
+        began_at = _now()
+        try:
+            await user_cluster.replace(LEASES, _held(found, holder, datetime.now(UTC)), namespace=NAMESPACE)
+        except Transient as error:
+            trouble = (
+                error  # A race was lost, or the answer: that the lease names us doesn't say that it was prolonged.
+            )
+        else:
+            return began_at
+    raise Transient(
+        f"the lock of {user_cluster.where} could not be renewed in {RENEW_TRIES} tries: {trouble}"
+    ) from trouble
 
 
 async def confirm_lock(user_cluster: KubeApi, holder: str) -> None:
@@ -117,12 +156,10 @@ async def release_lock(user_cluster: KubeApi, holder: str) -> None:
             return
 
 
-async def _try(user_cluster: KubeApi, holder: str, *, may_take: bool) -> str | None:
-    """Prolong the lease, or take it if that is allowed and nobody else has it; returns who holds it instead."""
+async def _try(user_cluster: KubeApi, holder: str) -> str | None:
+    """Take the lease unless another one has it, or prolong it; returns who holds it instead."""
     found = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
     now = datetime.now(UTC)
-    if not may_take and _holder_of(found) != holder:
-        return _run(_holder_of(found))
     try:
         if found is None:
             body = {
@@ -133,19 +170,17 @@ async def _try(user_cluster: KubeApi, holder: str, *, may_take: bool) -> str | N
             }
             await user_cluster.create(LEASES, body, namespace=NAMESPACE)
             return None
-        spec = found["spec"]
         current = _holder_of(found)
-        if current not in ("", holder) and not _has_expired(spec, now):
+        if current not in ("", holder) and not _has_expired(found["spec"], now):
             return _run(current)
-        transitions = int(spec.get("leaseTransitions") or 0) + (current != holder)
-        update = {**found, "spec": {**spec, **_spec(holder, now, transitions=transitions)}}
-        if current == holder:
-            update["spec"]["acquireTime"] = spec.get("acquireTime") or update["spec"]["acquireTime"]
-        await user_cluster.replace(LEASES, update, namespace=NAMESPACE)
+        await user_cluster.replace(LEASES, _held(found, holder, now), namespace=NAMESPACE)
     except (AlreadyExists, Transient):
-        # Lost a race, or the answer: whoever reads next sees who holds it now.
-        current = _holder_of(await user_cluster.find(LEASES, NAME, namespace=NAMESPACE))
-        return None if current == holder else _run(current)
+        # Lost a race, or the answer: whoever reads next sees who holds it now, and since when.
+        left = await user_cluster.find(LEASES, NAME, namespace=NAMESPACE)
+        if left is None or _holder_of(left) != holder:
+            return _run(_holder_of(left))
+        if left["spec"].get("renewTime") != _moment(now):
+            raise
     return None
 
 
@@ -163,8 +198,22 @@ def _run(holder: str) -> str:
     return f"run {holder}" if holder else NOBODY
 
 
+def _held(found: Mapping[str, Any], holder: str, now: datetime) -> dict[str, Any]:
+    """Return the lease as `holder` has it from now on."""
+    spec, current = found["spec"], _holder_of(found)
+    transitions = int(spec.get("leaseTransitions") or 0) + (current != holder)
+    mine = _spec(holder, now, transitions=transitions)
+    if current == holder:
+        mine["acquireTime"] = spec.get("acquireTime") or mine["acquireTime"]
+    return {**found, "spec": {**spec, **mine}}
+
+
+def _moment(now: datetime) -> str:
+    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def _spec(holder: str, now: datetime, *, transitions: int) -> dict[str, Any]:
-    moment = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = _moment(now)
     return {
         "holderIdentity": holder,
         "leaseDurationSeconds": DURATION_SECONDS,

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from clusters.api import Fence
 from clusters.connections import KkpConnection, environment_proxy
 from clusters.kkp_api.wire import no_api, translate_answer, translate_transport
 from migration.errors import Conflict, Transient
@@ -54,9 +55,11 @@ class KkpApi:
         response = await self._retrying("GET", _path(path), None)
         return response.text, response.headers.get("Content-Disposition", "")
 
-    async def patch(self, *path: str, body: Mapping[str, Any], query: Mapping[str, str]) -> Json:
+    async def patch(
+        self, *path: str, body: Mapping[str, Any], query: Mapping[str, str], fence: Fence | None = None
+    ) -> Json:
         """Apply a merge patch, once. After Unreachable or ServerFault it may have been applied all the same."""
-        response = await self._request("PATCH", _path(path), query, body)
+        response = await self._request("PATCH", _path(path), query, body, fence)
         try:
             return response.json()
         except ValueError:
@@ -69,14 +72,23 @@ class KkpApi:
         return await retrying(self._request, method, path, query)
 
     async def _request(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None = None,
+        fence: Fence | None = None,
     ) -> httpx.Response:
         asked = f"{method} {path}"
         headers = {"Content-Type": MERGE_PATCH} if body is not None else {}
         try:
-            # httpx bounds each read, and not all of them together.
-            async with self._slots, asyncio.timeout(REQUEST_SECONDS):
-                response = await self._client.request(method, path, params=query, json=body, headers=headers)
+            async with self._slots:
+                # Asked once it is our turn, which may take longer than its answer is good for.
+                if fence is not None:
+                    await fence()
+                # httpx bounds each read, and not all of them together.
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    response = await self._client.request(method, path, params=query, json=body, headers=headers)
         except (httpx.HTTPError, OSError) as error:
             raise translate_transport(error, where=self.where, asked=asked) from error
         if not response.is_success:

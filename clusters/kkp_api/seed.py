@@ -187,9 +187,8 @@ class KkpSeed:
         # The check of the kubelets' versions asks the user cluster, and no version changes.
         query = {"skip_kubelet_version_validation": "true"}
         async with self._changing(name, patch) as answered:
-            if self._fence is not None:
-                await self._fence()
-            found = await self._api.patch("v2", "projects", project, "clusters", name, body=body, query=query)
+            place = ("v2", "projects", project, "clusters", name)
+            found = await self._api.patch(*place, body=body, query=query, fence=self._fence)
             answered.after = shape.cluster_object(found, {}, project=project, where=self.where)
         if passed_over := shape.not_taken(body, found):
             raise Rejected(

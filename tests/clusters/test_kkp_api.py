@@ -18,6 +18,7 @@ from clusters.kinds import CLUSTERS, CONFIG_MAPS, LEASES, SECRETS
 from clusters.kkp_api import client, polling, shape
 from clusters.kkp_api import seed as kkp_seed
 from clusters.kkp_api.opening import open_kkp
+from clusters.kkp_api.seed import KkpSeed
 from clusters.lock import try_lock
 from clusters.seed import open_cluster, open_seed
 from clusters.survey.surveying import survey
@@ -37,7 +38,7 @@ from migration.errors import (
 from migration.fleet.looks import Need
 from migration.fleet.models import FleetOrder
 from migration.models import ClusterRef, Network, Runbook
-from migration.patches import INITIAL_VALUES, UNSAFE_CNI_MIGRATION
+from migration.patches import INITIAL_VALUES, UNSAFE_CNI_MIGRATION, label_patch
 from migration.readiness import findings
 from tests.clusters.conftest import SOON
 from tests.seed_api import seed_api
@@ -100,6 +101,18 @@ def patches(cluster):
     """How many patches the REST API has answered."""
     counted = cluster.lab.remote.requests().get("kkp", {})
     return sum(count for what, count in counted.items() if what.startswith("patch"))
+
+
+class Turns(asyncio.Semaphore):
+    """Slots, and whether somebody wants one."""
+
+    def __init__(self, value):
+        super().__init__(value)
+        self.wanted = asyncio.Event()
+
+    async def acquire(self):
+        self.wanted.set()
+        return await super().acquire()
 
 
 class TestReading:
@@ -302,6 +315,27 @@ class TestChanging:
 
             with pytest.raises(LockLost):
                 await fenced.seed.label(cluster.name, present=False)
+            assert patches(cluster) == before
+
+    async def test_nor_does_whoever_lost_it_while_waiting_for_its_turn(self, cluster, opened, monkeypatch):
+        assert await try_lock(opened.api, "run-1") is None
+        ref = ClusterRef(seed="lab-api", name=cluster.name)
+        async with open_cluster(ref, cluster.told.append, holder="run-1") as fenced:
+            assert await fenced.seed.label(cluster.name, present=True)
+            before = patches(cluster)
+            assert isinstance(fenced.seed, KkpSeed)
+            turns = Turns(0)
+            monkeypatch.setattr(fenced.seed._api, "_slots", turns)
+            changing = asyncio.create_task(fenced.seed._patch(cluster.name, label_patch(present=False)))
+            await turns.wanted.wait()
+            monkeypatch.setattr(lock_module, "CONFIRM_SECONDS", 0.0)
+            lease = await opened.api.get(LEASES, "cni-migration", namespace="kube-system")
+            lease["spec"]["holderIdentity"] = "run-2"
+            await opened.api.replace(LEASES, lease, namespace="kube-system")
+            turns.release()
+
+            with pytest.raises(LockLost):
+                await changing
             assert patches(cluster) == before
 
 

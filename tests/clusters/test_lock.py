@@ -6,7 +6,7 @@ import pytest
 from clusters.kinds import LEASES
 from clusters.lock import DURATION_SECONDS, release_lock, renew_lock, still_held, try_lock
 from clusters.steps.locking import free_lock
-from migration.errors import Conflict, LockLost, Unauthorized
+from migration.errors import Conflict, LockLost, Transient, Unauthorized
 from migration.journal import NAME, NAMESPACE
 
 PATH = f"/namespaces/{NAMESPACE}/leases"
@@ -27,6 +27,10 @@ async def remove_lease(api):
 
 async def holder_of(api):
     return (await api.get(LEASES, NAME, namespace=NAMESPACE))["spec"]["holderIdentity"]
+
+
+async def renewed(api):
+    return (await api.get(LEASES, NAME, namespace=NAMESPACE))["spec"]["renewTime"]
 
 
 async def let_expire(api, *, seconds=DURATION_SECONDS + 1):
@@ -185,14 +189,41 @@ async def test_trouble_with_one_answer_costs_no_lock(free, shared, method, troub
     assert await holder_of(free) == "run-1"
 
 
-@pytest.mark.parametrize("trouble", ["500", "429", "409", "reset"])
-async def test_trouble_with_one_renewal_loses_no_lock(free, shared, trouble):
+@pytest.mark.parametrize("trouble", ["500", "429", "409", "reset", "timeout", "timeout-after"])
+async def test_trouble_with_one_renewal_loses_no_lock(free, shared, monkeypatch, trouble):
+    monkeypatch.setattr("clusters.api.REQUEST_SECONDS", 0.3)
     await acquire(free, "run-1")
+    before = await renewed(free)
     shared.fault(trouble, method="PUT", path=PATH)
 
     await renew_lock(free, "run-1")
 
     assert await holder_of(free) == "run-1"
+    assert await renewed(free) > before
+
+
+@pytest.mark.parametrize("trouble", ["500", "429", "409", "reset"])
+async def test_a_renewal_that_never_gets_through_is_no_success(free, shared, trouble):
+    """The lease still named its holder, which took that for a renewal: it went on until after the lease's end."""
+    await acquire(free, "run-1")
+    before = await renewed(free)
+    shared.fault(trouble, method="PUT", path=PATH, times=None)
+
+    with pytest.raises(Transient, match="could not be renewed in 3 tries") as caught:
+        await renew_lock(free, "run-1")
+
+    # As for a change: that one would say that its object is another by now.
+    assert not isinstance(caught.value, Conflict)
+    assert await renewed(free) == before
+
+
+async def test_a_lock_is_not_held_because_a_lease_that_was_never_prolonged_has_its_holder_s_name(free, shared):
+    await acquire(free, "run-1")
+    await let_expire(free)
+    shared.fault("500", method="PUT", path=PATH, times=None)
+
+    with pytest.raises(Transient):
+        await try_lock(free, "run-1")
 
 
 async def test_a_lost_answer_still_gives_the_lock(free, shared, monkeypatch):
