@@ -19,6 +19,7 @@ PlatformTrouble = Literal[
     "stuck-pod",  # subject: namespace/name pattern; the pod ignores its deletion
     "node-never-joins",  # subject: MachineDeployment name or *; its new machines get no node
     "pod-never-ready",  # subject: namespace/name pattern
+    "endpoint-late",  # subject: namespace/name pattern; the pod's CiliumEndpoint is not written while it is on
     "slow-control-plane",  # subject: cluster; the controller-manager rollout never completes while it is on
     # Of KKP's REST API alone; subject: the seed's name. Lists lack the clusters, and asking for one finds none of it.
     "seed-unreachable",  # a list says in its errorMessage that it is not whole

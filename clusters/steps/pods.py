@@ -13,9 +13,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from clusters import narrowing
+from clusters.journal import read_migration
 from clusters.kinds import CILIUM_ENDPOINTS, PODS
 from clusters.seed import OpenedCluster
 from clusters.steps.bare_pods import remember_bare_pods, restore_bare_pods
+from clusters.steps.marks import record_marks
 from clusters.steps.measuring import measuring_outage, ready_by_workload
 from clusters.steps.observing import wanted_pods
 from clusters.steps.result import StepResult
@@ -44,8 +46,10 @@ RECOVERY: Final = timedelta(minutes=10)
 STEADY: Final = timedelta(minutes=2)
 """How long pods that are restarted one at a time wait for their siblings, which may have been broken before."""
 QUIET_SECONDS: Final = (0.5, 5.0)
-"""For how long the pods without a CiliumEndpoint must stay the same, at first and in later rounds, until they count as
-not on Cilium: an agent writes an endpoint at its own pace, after the pod has its address."""
+"""For how long the pods without a CiliumEndpoint must stay the same, before and after the first restart, until they
+count as not on Cilium: an agent writes an endpoint at its own pace, after the pod has its address."""
+RESTARTING: Final = "restarting-pods"
+"""Mark of a migration that has begun to restart pods: whoever goes on with it may find some that are just born."""
 RESTORE_PATIENCE: Final = timedelta(minutes=1)
 EVICTION_PAUSE_SECONDS: Final = 5.0
 EVICTIONS_ASKED_PER_SECOND: Final = 20.0
@@ -109,12 +113,16 @@ class _Restart:
     async def run(self) -> None:
         await self._await_jobs()
         backends = await webhook_backends(self._opened.api, self._pods.values())
-        for number in range(PASSES):
-            settled = await self._settle(QUIET_SECONDS[min(number, 1)])
+        is_begun = RESTARTING in (await read_migration(self._opened.api, self._migration_id)).marks
+        for _ in range(PASSES):
+            settled = await self._settle(QUIET_SECONDS[is_begun])
             # Read anew, lest a watch that has died unnoticed has pods restarted that are on Cilium.
             plan = self._plan(settled, await list_cilium_endpoints(self._opened.api), backends)
             if not plan.count:
                 break
+            if not is_begun:
+                await record_marks(self._opened, self._migration_id, {RESTARTING: "true"})
+                is_begun = True
             await self._secure_bare_pods(plan)
             await self._restart_waves(plan)
         await restore_bare_pods(self._opened, self._migration_id, deadline=self._left())

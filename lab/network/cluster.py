@@ -42,7 +42,7 @@ class ClusterNetwork:
             sandboxes=self._sandboxes,
             bell=bell,
         )
-        self._endpoints = CiliumEndpoints(site=site, clock=clock, nodes=self._nodes, sandboxes=self._sandboxes)
+        self._endpoints = CiliumEndpoints(context)
         self._operator = CiliumOperator(site=site, clock=clock, nodes=self._nodes, bell=bell)
         self._watch = OutageWatch(site=site, clock=clock, nodes=self._nodes, sandboxes=self._sandboxes)
         self.programs: Programs = NetworkPrograms(

@@ -8,18 +8,18 @@ from __future__ import annotations
 import itertools
 from typing import ClassVar
 
-from lab.clock import Clock
 from lab.errors import ApiError
+from lab.network.agents import NodePrograms
 from lab.network.identities import CiliumIdentities, Identity
-from lab.network.nodes import NodeNetworks
 from lab.network.reachability import Cni
-from lab.network.sandboxes import Sandbox, Sandboxes, node_address
+from lab.network.sandboxes import Sandbox, node_address
 from lab.objects import Object, key_of, labels_of, split_key, uid_of
-from lab.platform.runtime import Change, Controller, Site, ignoring
+from lab.platform.runtime import Change, Controller, ignoring
 from lab.resources import CILIUM_ENDPOINTS, CILIUM_IDENTITIES, CUSTOM_RESOURCE_DEFINITIONS, NODES, PODS, Resource
 
 _CONFLICT = 409
 _LAST_ENDPOINT_ID = 65_535
+_LATE_LOOK_SECONDS = 10.0
 
 
 class CiliumEndpoints(Controller):
@@ -34,16 +34,17 @@ class CiliumEndpoints(Controller):
     )
     workers: ClassVar[int] = 8
 
-    def __init__(self, *, site: Site, clock: Clock, nodes: NodeNetworks, sandboxes: Sandboxes) -> None:
-        super().__init__(client=site.client, mirror=site.mirror, clock=clock)
-        self._nodes = nodes
-        self._sandboxes = sandboxes
+    def __init__(self, context: NodePrograms) -> None:
+        super().__init__(client=context.site.client, mirror=context.site.mirror, clock=context.clock)
+        self._cluster, self._faults = context.cluster, context.faults
+        self._nodes = context.nodes
+        self._sandboxes = context.sandboxes
         self._written: dict[str, Sandbox] = {}
         self._uids: dict[str, str] = {}
         """The uid of the endpoint that was written for a pod: a pod may have had others before, as before a reboot."""
-        self._identities = CiliumIdentities(site)
+        self._identities = CiliumIdentities(context.site)
         self._ids = itertools.count(1)
-        sandboxes.on_change(self._on_sandbox)
+        self._sandboxes.on_change(self._on_sandbox)
 
     def wire(self) -> None:
         """Follow the endpoints, so that one deleted by hand comes back."""
@@ -61,6 +62,8 @@ class CiliumEndpoints(Controller):
         if written is not None and written is not wanted:
             await self._remove(key, written)
         if wanted is not None and written is not wanted and self._has_agent(wanted) and self._is_defined():
+            if self._faults.for_platform("endpoint-late", cluster=self._cluster, subject=key):
+                return _LATE_LOOK_SECONDS
             await self._create(wanted)
         return None
 

@@ -11,7 +11,7 @@ from clusters.steps import pods as pods_module
 from clusters.steps.pods import restart_pods
 from clusters.steps.survey import list_cilium_endpoints, list_pods
 from clusters.watching import Live, watching
-from migration.errors import DeadlineExceeded, OperatorActionNeeded, Unauthorized
+from migration.errors import DeadlineExceeded, OperatorActionNeeded, Transient, Unauthorized
 from migration.models import BarePodChoice, CniType, JobChoice, RestartOptions, RestartStrategy, StepStatus
 from migration.restart import pods_to_move
 from tests.clusters.conftest import SOON, bare_pod_uid, pod_network_pods
@@ -150,6 +150,40 @@ async def test_a_step_that_was_killed_goes_on_and_restarts_no_pod_twice(cluster,
         assert history.made_since(before) == expected
     assert await bare_pod_uid(api) not in (None, *old)
     assert (await read_migration(api, beside.id)).bare_pods == {}
+
+
+@pytest.mark.parametrize("how", ["killed", "tried again"])
+async def test_pods_whose_endpoints_are_late_are_not_restarted_by_the_next_try(
+    cluster, opened, beside, monkeypatch, how
+):
+    """Prefect tries again after two seconds, when the pods that the first try made have no CiliumEndpoint yet."""
+    monkeypatch.setattr(pods_module, "QUIET_SECONDS", (0.0, 3.0))
+    api = opened.api
+    old = {pod.uid: pod for pod in await unmanaged(api)}
+    late = cluster.platform_fault("endpoint-late", subject="*")
+    async with noting_pods(api) as history:
+        before = set(history.pods)
+        if how == "killed":
+            await kill_at(cluster, restart(opened, beside), "timeout-after", method="DELETE", path="/pods/store-0$")
+        else:
+            broken = cluster.fault("500", method="DELETE", path="/pods/store-0$", times=None)
+            with pytest.raises(Transient):
+                await restart(opened, beside)
+            cluster.lab.remote.clear_faults(broken)
+        running = asyncio.create_task(restart(opened, beside))
+        # Nothing tells that a step does nothing yet.
+        await asyncio.wait([running], timeout=1)
+        cluster.lab.remote.clear_faults(late)
+        await running
+
+        expected = Counter(pod.workload for pod in old.values())
+
+        async def is_back() -> bool:
+            return history.made_since(before) >= expected
+
+        await becomes(is_back)
+        assert history.made_since(before) == expected
+    assert await unmanaged(api) == ()
 
 
 async def fewest_ready(api, label, action):

@@ -189,6 +189,19 @@ async def test_a_pod_of_canal_gets_no_endpoint(scene):
     assert [name_of(found) for found in scene.mirror.all(CILIUM_ENDPOINTS)] == ["new"]
 
 
+async def test_a_late_endpoint_comes_once_the_trouble_is_over(scene):
+    await cilium_node(scene)
+    late = scene.faults.add(PlatformFault(trouble="endpoint-late", subject="shop/cart"))
+    await scene.run_pod("n1", namespace="shop", name="cart")
+    await scene.run_pod("n1", namespace="shop", name="store")
+    await scene.until(lambda: scene.mirror.get(CILIUM_ENDPOINTS, "store", namespace="shop"))
+    assert scene.mirror.get(CILIUM_ENDPOINTS, "cart", namespace="shop") is None
+
+    scene.faults.clear(late)
+
+    await scene.until(lambda: scene.mirror.get(CILIUM_ENDPOINTS, "cart", namespace="shop"))
+
+
 async def test_the_endpoint_goes_with_its_pod(scene):
     await cilium_node(scene)
     pod = await scene.run_pod("n1", namespace="shop", name="cart")
