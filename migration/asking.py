@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migration.journal import CNI_UNINSTALL, Migration
+from migration.journal import CLOSED_NODES, CNI_UNINSTALL, Migration
 from migration.models import CniType, MigrationRequest, Network, ProxyMode, Runbook
 from migration.restart import RestartPlan, plan_restart
 from migration.survey import ClusterSurvey
@@ -38,6 +38,26 @@ def is_under_way(survey: ClusterSurvey, request: MigrationRequest) -> bool:
     if unfinished is None:
         return False
     return unfinished.id == request.reverts or is_same_migration(request, unfinished)
+
+
+def is_replacing_nodes(survey: ClusterSurvey, request: MigrationRequest) -> bool:
+    """Tell whether the migration under way is in the middle of replacing nodes: old ones go, and new ones come."""
+    unfinished = survey.journal.open_migration()
+    if unfinished is None or not is_under_way(survey, request):
+        return False
+    rolling = [deployment for deployment in survey.machine_deployments if deployment.replicas]
+    old = {uid for uids in unfinished.old_nodes.values() for uid in uids}
+    # Those that are still drained count no more in the MachineDeployment's status (docs/platform.md 7.2).
+    is_old_there = any(node.uid in old for node in survey.nodes)
+    is_none_there = bool(old and rolling and not survey.nodes)
+    return is_old_there or is_none_there or any(not deployment.is_complete for deployment in rolling)
+
+
+def has_closed_nodes(survey: ClusterSurvey, request: MigrationRequest) -> bool:
+    """Tell whether the migration that the request goes on with has cordoned nodes that are there, to replace them."""
+    running = taken_up(survey, request)
+    closed = running.marks.get(CLOSED_NODES, "").split() if running is not None else ()
+    return any(node.uid in closed for node in survey.nodes)
 
 
 def may_keep_cni_file(survey: ClusterSurvey) -> bool:

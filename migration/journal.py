@@ -24,6 +24,8 @@ BEGUN = "begun "
 """How the marks begin that tell when a run went into a stretch."""
 CNI_UNINSTALL = "cni-uninstall"
 """Mark that tells whether Cilium's agents take their CNI configuration with them when they go: `true` or `false`."""
+CLOSED_NODES = "closed-nodes"
+"""Mark that holds the uids of the nodes that were there when old nodes were closed to new pods."""
 KEPT_DETAILS = 100
 """How many workloads with an outage, and how many findings, a step leaves in the journal: the worst ones."""
 

@@ -23,12 +23,10 @@ from clusters.steps.survey import list_machine_deployments, list_nodes, list_pod
 from clusters.watching import Live, watching, with_faults
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.facts import MachineDeploymentFacts
-from migration.journal import CNI_UNINSTALL, Migration
+from migration.journal import CLOSED_NODES, CNI_UNINSTALL, Migration
 from migration.models import CniType, StepStatus
 from migration.patches import FORCE_RESTART, restart_patch
 
-CLOSED_NODES: Final = "closed-nodes"
-"""Mark that holds the uids of the nodes that were there when old nodes were closed to new pods."""
 RESTORE_DEADLINE: Final = timedelta(minutes=10)
 
 

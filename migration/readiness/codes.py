@@ -51,7 +51,7 @@ SEVERITIES: Final[Mapping[str, tuple[Severity, ...]]] = {
     "multus": (_W,),
     "no-cilium-endpoints": (_B,),
     "node-range-short": (_W,),
-    "pod-ranges-short": (_B,),
+    "pod-ranges-short": (_B, _W),
     "pods-move-with-nodes": (_W,),
     "probe-image": (_I,),
     "stale-cilium": (_I,),
@@ -68,7 +68,7 @@ SEVERITIES: Final[Mapping[str, tuple[Severity, ...]]] = {
     # Nodes.
     "kernel-known-bad": (_B,),
     "kernel-too-old": (_B,),
-    "no-nodes": (_B,),
+    "no-nodes": (_B, _W),
     "node-architecture": (_B,),
     "node-cordoned": (_B, _W),
     "node-not-ready": (_B,),
@@ -104,6 +104,8 @@ SEVERITIES: Final[Mapping[str, tuple[Severity, ...]]] = {
 }
 
 # A rolling controller-manager, a rotation in progress, pods that are restarted: what an interrupted migration leaves.
+# What the replacement of nodes leaves besides (node-cordoned, no-nodes, pod-ranges-short) has other advice then, and is
+# softened by its own rule.
 CAUSED_BY_A_MIGRATION: Final = frozenset(
     {
         "cluster-unhealthy",

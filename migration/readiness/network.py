@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from ipaddress import ip_network
 
-from migration.asking import is_under_way, may_keep_cni_file, new_cni
+from migration.asking import is_replacing_nodes, is_under_way, may_keep_cni_file, new_cni
 from migration.manifest_findings import manifest_findings
 from migration.models import CniType, Finding, MigrationRequest
 from migration.patches import removal_values, tunnel_port
@@ -135,15 +135,20 @@ def ranges(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding
     four = [ip_network(cidr, strict=False) for cidr in survey.cluster.pod_cidrs if ":" not in cidr]
     if not four or 4 not in masks:
         return
-    surge = sum(found.surge for found in survey.machine_deployments if found.replicas) if request.rotate_nodes else 0
-    wanted = max(len(survey.nodes), survey.cilium_nodes) + surge
+    is_replacing = is_replacing_nodes(survey, request)
+    wanted = max(len(survey.nodes), survey.cilium_nodes) + _surge_to_come(survey, request, is_replacing=is_replacing)
     there = sum(2 ** (masks[4] - found.prefixlen) for found in four if masks[4] >= found.prefixlen)
     if wanted > there:
-        yield blocker(
+        make, advice = (
+            (warning, "Nodes that are drained give theirs back. If the rotation stands still, see which has none.")
+            if is_replacing
+            else (blocker, "Remove nodes, or run with rotate_nodes off: a node without a range starts no pod.")
+        )
+        yield make(
             "pod-ranges-short",
             ", ".join(map(str, four)),
             f"it has {there} ranges for nodes, and {wanted} are needed (nodes, and those that replace them)",
-            "Remove nodes, or run with rotate_nodes off: a node without a range starts no pod.",
+            advice,
         )
     room = 2 ** (32 - masks[4]) - KEPT_ADDRESSES
     used = Counter(pod.node for pod in survey.pods if needs_network(pod))
@@ -154,6 +159,18 @@ def ranges(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding
             f"it has {used[full[0]]} pods on the pod network, and a node's range has room for {room}",
             "Spread the pods over more nodes: some won't get an address from the new CNI.",
         )
+
+
+def _surge_to_come(survey: ClusterSurvey, request: MigrationRequest, *, is_replacing: bool) -> int:
+    """Return how many more nodes there may be during the rotation, without those that it has brought already."""
+    if not request.rotate_nodes:
+        return 0
+    rolling = [deployment for deployment in survey.machine_deployments if deployment.replicas]
+    surge = sum(deployment.surge for deployment in rolling)
+    if not is_replacing:
+        return surge
+    owned = sum(node.owned_by_machine for node in survey.nodes)
+    return max(0, surge - max(0, owned - sum(deployment.replicas for deployment in rolling)))
 
 
 RULES = (tunnels, old_cni, surroundings, ranges)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from migration.asking import has_closed_nodes, is_replacing_nodes
 from migration.models import Finding, MigrationRequest
 from migration.readiness.codes import blocker, info, warning
 from migration.survey import ClusterSurvey
@@ -15,18 +16,38 @@ _EXPECTED: Final = ("node-role.kubernetes.io/", "node.kubernetes.io/", "node.cil
 _ARCHITECTURES: Final = ("amd64", "arm64")
 
 
-def state(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
-    """Find nodes on which the new CNI can't start, and those that take no pods."""
-    all_cordoned = bool(survey.nodes) and all(node.cordoned for node in survey.nodes)
-    if all_cordoned:
+def none_open(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Finding]:
+    """Find that no node takes pods, or that none is there, which a migration that replaces them causes itself."""
+    is_replacing = is_replacing_nodes(survey, request)
+    all_nodes = f"all {len(survey.nodes)} nodes"
+    if not survey.nodes and is_replacing:
+        yield warning(
+            "no-nodes",
+            "the user cluster",
+            "it has no node while this migration replaces them",
+            "The run waits for the new ones. If none joins, look at the Machines' events.",
+        )
+    elif not survey.nodes:
+        yield blocker("no-nodes", "the user cluster", "it has no node", "KKP installs no application without a node.")
+    elif _are_all_cordoned(survey) and (is_replacing or has_closed_nodes(survey, request)):
+        yield warning(
+            "node-cordoned",
+            all_nodes,
+            "they are cordoned while this migration replaces them, and no new one is there yet",
+            "Leave them as they are: pods go to the new ones, and may not be able to start here.",
+        )
+    elif _are_all_cordoned(survey):
         yield blocker(
             "node-cordoned",
-            f"all {len(survey.nodes)} nodes",
+            all_nodes,
             "they are cordoned, so no pod that is restarted finds a place",
             "Uncordon those that shall serve.",
         )
-    if not survey.nodes:
-        yield blocker("no-nodes", "the user cluster", "it has no node", "KKP installs no application without a node.")
+
+
+def state(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Finding]:
+    """Find nodes on which the new CNI can't start, and those among others that take no pods."""
+    all_cordoned = _are_all_cordoned(survey)
     for node in survey.nodes:
         subject = f"Node {node.name}"
         if not node.ready:
@@ -59,4 +80,8 @@ def taints(survey: ClusterSurvey, _request: MigrationRequest) -> Iterable[Findin
         )
 
 
-RULES = (state, taints)
+def _are_all_cordoned(survey: ClusterSurvey) -> bool:
+    return bool(survey.nodes) and all(node.cordoned for node in survey.nodes)
+
+
+RULES = (none_open, state, taints)

@@ -11,13 +11,14 @@ from collections import Counter, deque
 from contextlib import contextmanager
 
 import pytest
+import yaml
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
 from clusters.journal import read_journal
-from clusters.kinds import DAEMON_SETS, MACHINES, PODS
+from clusters.kinds import APPLICATION_INSTALLATIONS, DAEMON_SETS, MACHINES, NODES, PODS
 from clusters.steps.observing import observe_baseline
 from clusters.steps.survey import list_cilium_endpoints, list_pods
-from migration.models import CniType
+from migration.models import CniType, ProxyMode
 from migration.restart import pods_to_move
 from migration.verification import regressions
 from tests.flows.run_flow import run
@@ -52,7 +53,7 @@ TO_A_MODE = [
 TAKEN_BACK = ["cilium 1.19.4 -> canal v3.30", "pods: everything else"]
 NODES_STAY = {"rotate_nodes": False, "accept": ["nodes-keep-cilium"]}
 PATIENCE_SECONDS = 150
-CLUSTERS = len(TO_CILIUM) + len(TO_CANAL) + len(TO_A_MODE) + len(TAKEN_BACK)
+CLUSTERS = len(TO_CILIUM) + len(TO_CANAL) + len(TO_A_MODE) + len(TAKEN_BACK) + 1
 
 
 @pytest.mark.parametrize("line", TO_CILIUM)
@@ -81,6 +82,45 @@ async def test_a_way_to_canal_that_was_killed_is_gone_to_its_end(cluster, line):
         assert str((await seed.cluster(cluster.name)).cni) == "canal v3.30"
         await assert_over(api, before, migrations=2, target=CniType.CANAL)
         assert await api.find(DAEMON_SETS, "cilium", namespace="kube-system") is None
+
+
+async def test_a_run_whose_nodes_were_all_closed_by_a_killed_one_replaces_them(cluster):
+    """Before the first new node joins: the readiness check refused, and told people to open the nodes again."""
+    await cluster.migrate(proxy_mode=ProxyMode.EBPF, rotate_nodes=False)
+    async with cluster.apis() as (_, api):
+        await be_as_if_always_on_ebpf(api)
+        before = await observe_baseline(api)
+        old = {node["metadata"]["uid"] for node in await api.list(NODES)}
+        cluster.lab.remote.add_fault("platform", "node-never-joins", cluster=cluster.name, subject="*", times=None)
+        await run_until("2 nodes cordoned: they are replaced next", "cilium-to-canal", cluster, {})
+        assert [node["spec"].get("unschedulable") for node in await api.list(NODES)] == [True, True]
+        await expire_lease(api)
+
+        resumed = asyncio.create_task(run("cilium-to-canal", cluster.name))
+        await is_taken_up(api, during=resumed)
+        cluster.lab.remote.clear_faults()
+        report = await resumed
+
+        assert report.outcome == "migrated"
+        assert [finding.severity for finding in report.findings if finding.code == "node-cordoned"] == ["warning"]
+        assert not old & {node["metadata"]["uid"] for node in await api.list(NODES)}
+        await assert_over(api, before, migrations=2, target=CniType.CANAL)
+
+
+async def be_as_if_always_on_ebpf(api):
+    """Take out of Cilium's values what KKP puts there for the other modes, and never again takes out."""
+    found = await api.get(APPLICATION_INSTALLATIONS, "cilium", namespace="kube-system")
+    values = {**yaml.safe_load(found["spec"]["valuesBlock"]), "cni": {"exclusive": False}}
+    patch = {"spec": {"valuesBlock": yaml.safe_dump(values)}}
+    await api.patch(APPLICATION_INSTALLATIONS, "cilium", patch, namespace="kube-system")
+
+
+async def is_taken_up(api, *, during):
+    """Return once a second run, which has looked at the cluster, works on the migration."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len((await read_journal(api)).migrations[-1].runs) < 2:
+            assert not during.done(), f"ended too early: {during}"
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("line", TO_A_MODE)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from migration.facts import EndpointFacts, WorkloadFacts
-from migration.journal import Journal
+from migration.facts import EndpointFacts, NodeFacts, WorkloadFacts
+from migration.journal import CLOSED_NODES, Journal
 from migration.manifest_findings import ManifestFacts, OldCniFacts
 from migration.models import (
     BarePodChoice,
@@ -117,8 +117,12 @@ def on_cilium(**changes: Any) -> dict[str, Any]:
     return {"cluster": make_cluster(**{"cni": CILIUM, **changes})}
 
 
-def node(**changes: Any) -> dict[str, Any]:
-    return {"nodes": (make_node(**changes),)}
+def node(name: str = "node-1", **changes: Any) -> dict[str, Any]:
+    return {"nodes": (make_node(name, **changes),)}
+
+
+def nodes(count: int, **changes: Any) -> tuple[NodeFacts, ...]:
+    return tuple(make_node(f"node-{number + 1}", **changes) for number in range(count))
 
 
 def pods(*found: Any) -> dict[str, Any]:
@@ -141,6 +145,11 @@ OPEN = Journal(current="m1", migrations=(make_migration(),))
 MOVE = {f"begun {Stretch.PREPARE}": "2026-11-22T22:00:00Z", f"begun {Stretch.MOVE}": "2026-11-22T22:05:00Z"}
 MOVING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": str(Stretch.MOVE)}),))
 WAITING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": ""}),))
+TO_CANAL: dict[str, Any] = {"kind": Runbook.CILIUM_TO_CANAL, "previous_cni": CILIUM, "desired_cni": CANAL}
+CLOSED = Journal(current="m1", migrations=(make_migration(**TO_CANAL, marks={CLOSED_NODES: "uid-node-1 uid-node-2"}),))
+ROTATING = Journal(current="m1", migrations=(make_migration(old_nodes={"kube-system/workers": ("uid-node-1",)}),))
+ROLLING = (make_machine_deployment(updated=1, available=2),)
+FOUR_RANGES: dict[str, Any] = {"pod_cidrs": ("172.25.0.0/22",), "node_mask_bits": ((4, 24),)}
 LEAVING = Finding(code="manifest-leaves", severity=I, subject="Namespace x", seen="it stays", advice="Fine.")
 CALICO_POLICY = Policy(
     kind="GlobalNetworkPolicy", name="deny", spec={"selector": "all()", "types": ["Ingress"]}, labels={}
@@ -229,6 +238,11 @@ FIRING: list[tuple[str, Severity, Case]] = [
     ("pod-ranges-short", B, to_cilium(**on_canal(pod_cidrs=("172.25.0.0/24",), node_mask_bits=((4, 24),)))),
     ("pod-ranges-short", B, to_cilium({"rotate_nodes": False}, cilium_nodes=5,
                                       **on_canal(pod_cidrs=("172.25.0.0/22",), node_mask_bits=((4, 24),)))),
+    ("pod-ranges-short", B, to_cilium(nodes=nodes(4), **on_canal(**FOUR_RANGES))),
+    ("pod-ranges-short", B, to_cilium(nodes=nodes(4), machine_deployments=ROLLING, **on_canal(**FOUR_RANGES))),
+    ("pod-ranges-short", B, to_cilium(nodes=nodes(4), journal=OPEN, **on_canal(**FOUR_RANGES))),
+    ("pod-ranges-short", W, to_cilium(nodes=nodes(5), journal=ROTATING, **on_canal(**FOUR_RANGES))),
+    ("pod-ranges-short", W, to_cilium(cilium_nodes=5, journal=ROTATING, **on_canal(**FOUR_RANGES))),
     ("pods-move-with-nodes", W, to_canal(application=ApplicationValues(values={}), **on_cilium(proxy_mode="ebpf"))),
     ("probe-image", I, to_mode(ProxyMode.EBPF, {"probes": ProbeOptions(enabled=True)})),
     ("stale-cilium", I, to_cilium(application=ApplicationValues(values={}))),
@@ -248,9 +262,22 @@ FIRING: list[tuple[str, Severity, Case]] = [
     ("kernel-too-old", B, to_cilium(**node(kernel="4.18.0-553.el8.x86_64", os_image="Red Hat Enterprise Linux 8.10"))),
     ("kernel-too-old", B, to_mode(ProxyMode.NFTABLES, **node(kernel="5.10.0-30-amd64"))),
     ("no-nodes", B, to_cilium(nodes=())),
+    ("no-nodes", B, to_cilium(nodes=(), machine_deployments=ROLLING)),
+    ("no-nodes", B, to_cilium(nodes=(), machine_deployments=(), journal=ROTATING)),
+    ("no-nodes", W, to_cilium(nodes=(), journal=ROTATING)),
+    ("no-nodes", W, to_cilium(nodes=(), machine_deployments=ROLLING, journal=ROTATING)),
     ("node-architecture", B, to_cilium(**node(architecture="s390x"))),
     ("node-cordoned", W, to_cilium(nodes=(make_node(), make_node("b", cordoned=True)))),
     ("node-cordoned", B, to_cilium(**node(cordoned=True))),
+    ("node-cordoned", B, to_cilium(**node(cordoned=True), machine_deployments=ROLLING)),
+    ("node-cordoned", B, to_cilium(nodes=nodes(3, cordoned=True)[1:], journal=ROTATING)),
+    ("node-cordoned", B, to_canal(nodes=nodes(4, cordoned=True)[2:], journal=CLOSED)),
+    ("node-cordoned", B, to_cilium({"reverts": "m1"}, nodes=nodes(2, cordoned=True), journal=CLOSED)),
+    ("node-cordoned", W, to_canal(nodes=nodes(2, cordoned=True), journal=CLOSED)),
+    ("node-cordoned", W, to_canal(nodes=nodes(3, cordoned=True)[1:], journal=CLOSED)),
+    ("node-cordoned", W, to_cilium(**node(cordoned=True), journal=ROTATING)),
+    ("node-cordoned", W, to_cilium(**node("node-9", cordoned=True), journal=OPEN, machine_deployments=ROLLING)),
+    ("node-cordoned", W, to_canal({"reverts": "m1"}, **node(cordoned=True), journal=ROTATING)),
     ("node-not-ready", B, to_canal(**node(ready=False))),
     ("node-tainted", I, to_cilium(**node(taints=("gpu",)))),
     ("node-without-machine", W, to_cilium(nodes=(make_node(), make_node("b", owned_by_machine=False)))),
@@ -351,6 +378,9 @@ SILENT: list[tuple[str, Case]] = [
     ("node-range-short", to_cilium(**on_canal(pod_cidrs=("172.25.0.0/24",), node_mask_bits=((4, 28),)),
                                    **pods(*(make_pod(f"shop/web-{n}") for n in range(12))))),
     ("pod-ranges-short", to_cilium(**on_canal(pod_cidrs=("172.25.0.0/23",), node_mask_bits=((4, 24),)))),
+    ("pod-ranges-short", to_cilium(nodes=nodes(4), cilium_nodes=4, journal=ROTATING, **on_canal(**FOUR_RANGES))),
+    ("pod-ranges-short", to_cilium(nodes=nodes(4), journal=OPEN, machine_deployments=ROLLING,
+                                   **on_canal(**FOUR_RANGES))),
     ("pods-move-with-nodes", to_canal(**on_cilium(proxy_mode="ebpf"))),
     ("tunnel-port", to_canal()),
     ("stale-cilium", to_cilium(application=ApplicationValues(values={}), journal=OPEN)),

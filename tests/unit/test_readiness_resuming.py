@@ -22,7 +22,18 @@ from tests.unit.making import (
     make_request,
     make_survey,
 )
-from tests.unit.readiness_cases import OPEN, to_canal, to_cilium, to_mode, webhook
+from tests.unit.readiness_cases import (
+    CLOSED,
+    FOUR_RANGES,
+    OPEN,
+    ROLLING,
+    ROTATING,
+    nodes,
+    to_canal,
+    to_cilium,
+    to_mode,
+    webhook,
+)
 
 ENDED = datetime(2026, 8, 22, tzinfo=UTC)
 SHAKEN: dict[str, Any] = {
@@ -41,6 +52,24 @@ def test_what_an_interrupted_migration_left_behind_does_not_keep_it_from_going_o
     case = to_cilium(cluster=unhealthy, journal=OPEN, **SHAKEN)
 
     assert blockers(findings(case.survey, case.request), ()) == ()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        to_canal(nodes=nodes(2, cordoned=True), journal=CLOSED, cluster=make_cluster()),
+        to_cilium(nodes=(), machine_deployments=ROLLING, journal=ROTATING),
+        to_cilium(nodes=nodes(4), journal=ROTATING, cluster=make_cluster(**FOUR_RANGES)),
+        to_cilium(nodes=nodes(5, cordoned=True), journal=ROTATING, cluster=make_cluster(**FOUR_RANGES)),
+    ],
+    ids=["closed", "none-there", "surge", "draining"],
+)
+def test_nor_does_the_replacement_of_its_nodes(case):
+    found = findings(case.survey, case.request)
+
+    assert blockers(found, ()) == ()
+    # A node that is opened again takes pods that can't start there, and one that is removed was about to go.
+    assert not [finding for finding in found if finding.advice.startswith(("Uncordon", "Remove nodes"))]
 
 
 def test_nor_from_being_taken_back():
