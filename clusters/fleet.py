@@ -51,7 +51,7 @@ async def list_clusters(seeds: Iterable[str]) -> tuple[ListedCluster, ...]:
     """Return the user clusters of all seeds.
 
     Raises an error that names the seed if one can't list: never a part. Raises InvalidRequest if two connections lead
-    to the same seed, for each of its clusters would be there twice.
+    to the same clusters, for each would be there twice.
     """
     listed = await asyncio.gather(*(_list(seed) for seed in seeds))
     found = tuple(cluster for clusters in listed for cluster in clusters)

@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from clusters.api import Fence
 from clusters.connections import KkpConnection, environment_proxy
-from clusters.kkp_api.wire import no_api, translate_answer, translate_transport
+from clusters.kkp_api.wire import no_api, quoted, translate_answer, translate_transport
 from migration.errors import Conflict, Transient
 
 Json = Any
@@ -64,6 +64,10 @@ class KkpApi:
             return response.json()
         except ValueError:
             raise no_api(response, where=self.where, asked=f"PATCH {_path(path)}") from None
+
+    def quoted(self, said: str) -> str:
+        """Return what KKP said as it may be shown."""
+        return quoted(said, token=self._token)
 
     async def _retrying(self, method: str, path: str, query: Mapping[str, str] | None) -> httpx.Response:
         retrying = AsyncRetrying(

@@ -107,7 +107,7 @@ class Projects:
     async def _listed(self, project: str) -> list[Json]:
         answer = await self._api.get("v2", "projects", project, "clusters")
         if isinstance(answer, Mapping) and answer.get("errorMessage"):
-            said = str(answer["errorMessage"])[:300]
+            said = self._api.quoted(str(answer["errorMessage"]))
             raise ServerFault(f"{self._api.where} has only a part of the clusters of project {project}: {said}")
         found = answer.get("clusters") if isinstance(answer, Mapping) else answer
         if not isinstance(found, list):

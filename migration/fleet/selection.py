@@ -44,15 +44,19 @@ def refuse_twins(listed: Iterable[ListedCluster]) -> None:
 
     KKP's REST API tells no uid; there the cluster's ID and its project have to do, which KKP draws by chance.
     """
-    known: dict[tuple[str, str], ListedCluster] = {}
+    known: dict[tuple[str, str], list[ListedCluster]] = {}
     for cluster in listed:
-        twin = known.setdefault((cluster.ref.name, cluster.project), cluster)
-        are_two = bool(twin.uid and cluster.uid) and twin.uid != cluster.uid
-        if twin.ref != cluster.ref and not are_two:
+        seen = known.setdefault((cluster.ref.name, cluster.project), [])
+        if twin := next((other for other in seen if _may_be_one(other, cluster)), None):
             raise InvalidRequest(
                 f"the connections {twin.ref.seed} and {cluster.ref.seed} lead to the same clusters: both have "
                 f"{cluster.ref.name}. Leave one of them out of seeds"
             )
+        seen.append(cluster)
+
+
+def _may_be_one(cluster: ListedCluster, other: ListedCluster) -> bool:
+    return cluster.ref != other.ref and (not (cluster.uid and other.uid) or cluster.uid == other.uid)
 
 
 def _require_a_match(listed: Sequence[ListedCluster], chosen: Selection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,8 @@ from tenacity import wait_random_exponential
 
 from clusters import lock as lock_module
 from clusters.connection_kinds import KkpConnection
-from clusters.connections import find_connection
-from clusters.fleet import look_at
+from clusters.connections import ENVIRONMENT_VARIABLE, find_connection
+from clusters.fleet import list_clusters, look_at
 from clusters.kinds import CLUSTERS, CONFIG_MAPS, LEASES, SECRETS
 from clusters.kkp_api import client, polling, shape
 from clusters.kkp_api import seed as kkp_seed
@@ -23,6 +24,7 @@ from clusters.lock import try_lock
 from clusters.seed import open_cluster, open_seed
 from clusters.survey.surveying import survey
 from clusters.watching import watching
+from clusters.wire import LONGEST_MESSAGE
 from migration.errors import (
     Conflict,
     Forbidden,
@@ -153,6 +155,16 @@ class TestReading:
 
         assert [found[ref].need for ref in gone] == [Need.LEFT_OUT, Need.LEFT_OUT]
         assert found[silent].need is Need.UNKNOWN
+
+    async def test_the_same_clusters_by_two_connections_are_refused(self, shared_seed, shared, tmp_path, monkeypatch):
+        copied = shutil.copytree(shared.lab.connections, tmp_path / "connections")
+        shutil.copy(copied / "lab-api.kkp.yaml", copied / "twin.kkp.yaml")
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(copied))
+
+        assert len(await list_clusters(["lab-api"])) == len(await shared_seed.list_clusters())
+        for seeds in (("lab", "lab-api"), ("lab-api", "lab"), ("lab-api", "twin")):
+            with pytest.raises(InvalidRequest, match=f"the connections {seeds[0]} and {seeds[1]} lead to the same"):
+                await list_clusters(seeds)
 
     async def test_a_project_may_be_named(self, shared, shared_seed):
         projects = {found.ref.name: found.project for found in await shared_seed.list_clusters()}
@@ -459,6 +471,18 @@ class TestErrors:
         async with telling as url, open_kkp(KkpConnection("near", url, "n0t-it")) as api:
             with pytest.raises(Rejected, match=r"bad \(token\) \(really\)"):
                 await api.list_clusters()
+
+    async def test_of_a_token_where_a_message_is_cut_no_part_is_left(self):
+        message = "n0t-it" + "x" * (LONGEST_MESSAGE - len("(token)") - 3) + "n0t-it"
+        body = json.dumps({"error": {"code": 400, "message": message}})
+        part = json.dumps({"clusters": [], "errorMessage": message})
+        connection = KkpConnection("near", "", "n0t-it", project="p")
+        for said, status, error in ((body, "400 Bad Request", Rejected), (part, "200 OK", ServerFault)):
+            telling = answering("application/json", said, status=status)
+            async with telling as url, open_kkp(replace(connection, url=url)) as api:
+                with pytest.raises(error, match="xxx") as caught:
+                    await api.list_clusters()
+            assert "n0t" not in str(caught.value)
 
 
 def test_the_end_of_a_token_is_told_if_it_says_so():

@@ -9,7 +9,7 @@ from migration.errors import InvalidRequest
 from migration.fleet.label_selectors import parse_selector
 from migration.fleet.looks import Need
 from migration.fleet.models import FleetOrder, Selection
-from migration.fleet.selection import confirmed, select
+from migration.fleet.selection import confirmed, refuse_twins, select
 from migration.models import Runbook
 from migration.patches import UNSAFE_CNI_MIGRATION
 from tests.unit.fleet.making_fleets import make_listed, make_look, make_order, ref
@@ -168,3 +168,37 @@ def test_a_fleet_that_is_migrated_already_is_no_error():
 
     assert select(done, make_order(selection={"labels": "env=test", "cni_versions": ["v3.30"]})) == ()
     assert select([], make_order(selection={"labels": "env=test"})) == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "third"),
+    [
+        ({"uid": "1"}, {"uid": "1"}, None),
+        ({}, {"uid": "1"}, None),
+        ({"uid": "1"}, {}, None),
+        ({}, {}, None),
+        ({"uid": "1"}, {"uid": "2"}, {"uid": "2"}),
+        ({"uid": "1"}, {"uid": "2"}, {}),
+    ],
+    ids=["two to a seed", "REST and a seed", "a seed and REST", "REST twice", "the last two", "the first and the last"],
+)
+def test_two_connections_to_the_same_clusters_are_refused(first, second, third):
+    found = [make_listed(seed="a", **first), make_listed(seed="b", **second)]
+    if third is not None:
+        found.append(make_listed(seed="c", **third))
+
+    with pytest.raises(InvalidRequest, match=r"the connections \w and \w lead to the same clusters: both have c1"):
+        refuse_twins([make_listed("other", seed="a"), *found])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"uid": "1"}, {"uid": "2"}),
+        ({"project": "p1"}, {"project": "p2"}),
+        ({"name": "c1"}, {"name": "c2"}),
+    ],
+    ids=["another uid", "another project", "another ID"],
+)
+def test_clusters_that_only_resemble_each_other_are_two(one, other):
+    refuse_twins([make_listed(seed="a", **one), make_listed(seed="b", **other)])
