@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
 
+from clusters.connections import KkpConnection
 from clusters.kkp_api.client import Json, KkpApi
-from migration.errors import Forbidden, InvalidRequest, NoSuchCluster, NotFound, Permanent, ServerFault
+from migration.errors import ClusterError, Forbidden, InvalidRequest, NoSuchCluster, NotFound, Permanent, ServerFault
+
+_PROJECT_OF: Final[dict[tuple[str, str], str]] = {}
+"""The project of each cluster that this process has met, by the API's address and the ID: it never leaves it."""
 
 
 class Projects:
     """The projects that a token sees, or the one that the connection names."""
 
-    def __init__(self, api: KkpApi, *, connection: str, project: str) -> None:
-        self._api, self._connection, self._only = api, connection, project
-        self._project_of: dict[str, str] = {}
+    def __init__(self, api: KkpApi, connection: KkpConnection) -> None:
+        self._api, self._connection, self._only = api, connection, connection.project
 
     async def find(self, cluster: str) -> tuple[str, Json]:
         """Return the project of a cluster, and the cluster. Raises InvalidRequest if it is in none that can be seen.
@@ -23,22 +27,18 @@ class Projects:
         A cluster whose seed doesn't answer is told like one that doesn't exist (D pkg/handler/middleware), so nothing
         is taken for absent unless every project's list is whole.
         """
-        if known := self._project_of.get(cluster):
-            try:
-                return known, await self.get(known, cluster)
-            except NotFound:
-                del self._project_of[cluster]
+        known = self._known(cluster)
+        if known and (found := await self._look(known, cluster)):
+            return found
         projects = [self._only] if self._only else [item["id"] for item in await self._list()]
-        found = [item for item in await asyncio.gather(*(self._look(one, cluster) for one in projects)) if item]
-        if not found:
-            raise await self._nowhere(cluster)
-        self._project_of[cluster] = found[0][0]
-        return found[0]
+        if found := await self._search([project for project in projects if project != known], cluster):
+            self._know(cluster, found[0])
+            return found
+        raise await self._nowhere(cluster)
 
     async def project_of(self, cluster: str) -> str:
         """Return the project of a cluster, which it never leaves."""
-        known = self._project_of.get(cluster)
-        return known or (await self.find(cluster))[0]
+        return self._known(cluster) or (await self.find(cluster))[0]
 
     async def get(self, project: str, cluster: str) -> Json:
         """Return a cluster of a project. Raises NotFound."""
@@ -48,7 +48,34 @@ class Projects:
         """Return every cluster with its project. Raises ServerFault if a list isn't whole."""
         projects = [await self._project(self._only)] if self._only else await self._list()
         listed = await asyncio.gather(*(self._clusters_of(item) for item in projects))
-        return [(project["id"], item) for project, items in zip(projects, listed, strict=True) for item in items]
+        found = [(project["id"], item) for project, items in zip(projects, listed, strict=True) for item in items]
+        for project, item in found:
+            self._know(str(item.get("id")), project)
+        return found
+
+    def _known(self, cluster: str) -> str:
+        """Return the project of a cluster that was met before, if this connection leads there."""
+        known = _PROJECT_OF.get((self._connection.url, cluster), "")
+        return known if self._only in ("", known) else ""
+
+    def _know(self, cluster: str, project: str) -> None:
+        _PROJECT_OF[self._connection.url, cluster] = project
+
+    async def _search(self, projects: Iterable[str], cluster: str) -> tuple[str, Json] | None:
+        """Return the first answer that has the cluster. Trouble in other projects matters only if there is none."""
+        looks = [asyncio.ensure_future(self._look(project, cluster)) for project in projects]
+        try:
+            for look in asyncio.as_completed(looks):
+                with suppress(ClusterError):
+                    if found := await look:
+                        return found
+        finally:
+            for each in looks:
+                each.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+        for each in looks:
+            each.result()
+        return None
 
     async def _look(self, project: str, cluster: str) -> tuple[str, Json] | None:
         try:
@@ -73,8 +100,8 @@ class Projects:
             raise ServerFault(f"{self._api.where} answered with something that is no list of projects")
         if not found:
             raise InvalidRequest(
-                f"{self._api.where} shows no project to the token of connection {self._connection}: make it a member "
-                "of one, or name the project in the connection if the token may not list any"
+                f"{self._api.where} shows no project to the token of connection {self._connection.name}: make it a "
+                "member of one, or name the project in the connection if the token may not list any"
             )
         return found
 
@@ -83,7 +110,7 @@ class Projects:
             found = await self._api.get("v1", "projects", project)
         except (NotFound, Forbidden) as error:
             raise InvalidRequest(
-                f"{self._api.where} has no project {project!r} for the token of connection {self._connection}: "
+                f"{self._api.where} has no project {project!r} for the token of connection {self._connection.name}: "
                 f"the name is the ID that KKP shows in the project's address ({error})"
             ) from error
         return {"id": project, **(found if isinstance(found, Mapping) else {})}

@@ -46,7 +46,7 @@ class KkpSeed:
 
     def __init__(self, api: KkpApi, connection: KkpConnection) -> None:
         self._api, self._connection = api, connection
-        self._projects = Projects(api, connection=connection.name, project=connection.project)
+        self._projects = Projects(api, connection)
         self._offers = Offers(api)
         self._fence: Fence | None = None
         self._recorder: Recorder | None = None

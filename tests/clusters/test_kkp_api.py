@@ -16,7 +16,7 @@ from clusters.connection_kinds import KkpConnection
 from clusters.connections import ENVIRONMENT_VARIABLE, find_connection
 from clusters.fleet import list_clusters, look_at
 from clusters.kinds import CLUSTERS, CONFIG_MAPS, LEASES, SECRETS
-from clusters.kkp_api import client, polling, shape
+from clusters.kkp_api import client, polling, projects, shape
 from clusters.kkp_api import seed as kkp_seed
 from clusters.kkp_api.opening import open_kkp
 from clusters.kkp_api.seed import KkpSeed
@@ -48,6 +48,7 @@ from tests.unit.making import CANAL, CILIUM
 
 VALUES = {"tunnelPort": 8473, "operator": {"replicas": 1}}
 PATH = "/clusters/[a-z0-9]+$"
+ROUTE = "/api/v2/projects/{project}/clusters/{cluster}"
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +118,11 @@ class Turns(asyncio.Semaphore):
         return await super().acquire()
 
 
+def asked_for_a_cluster(cluster):
+    """How many requests for a single cluster the REST API has answered."""
+    return cluster.lab.remote.requests()["kkp"].get(f"get {ROUTE}", 0)
+
+
 class TestReading:
     async def test_it_says_what_the_seed_says(self, shared, shared_seed):
         async with open_seed("lab") as other:
@@ -130,7 +136,7 @@ class TestReading:
         assert here.unseen == shape.UNSEEN
         for found in await shared_seed.list_clusters():
             twin = listed.pop(found.ref.name)
-            assert found == replace(twin, ref=found.ref, phase="")
+            assert found == replace(twin, ref=found.ref, uid="", phase="")
         assert listed == {}
         assert await shared_seed.offered_cilium_versions() == versions
         assert await shared_seed.cilium_defaults() == defaults
@@ -167,8 +173,8 @@ class TestReading:
                 await list_clusters(seeds)
 
     async def test_a_project_may_be_named(self, shared, shared_seed):
-        projects = {found.ref.name: found.project for found in await shared_seed.list_clusters()}
-        mine, other = projects[shared.name], next(one for one in projects.values() if one != projects[shared.name])
+        found_in = {found.ref.name: found.project for found in await shared_seed.list_clusters()}
+        mine, other = found_in[shared.name], next(one for one in found_in.values() if one != found_in[shared.name])
 
         async with open_kkp(await connection(project=mine)) as found:
             assert (await found.cluster(shared.name)).name == shared.name
@@ -180,14 +186,52 @@ class TestReading:
             with pytest.raises(InvalidRequest, match="has no project 'nowhere'"):
                 await found.list_clusters()
 
-    async def test_the_project_is_looked_for_once(self, shared, shared_seed):
-        for _ in range(3):
-            await shared_seed.cluster(shared.name)
-        before = shared.lab.remote.requests()["kkp"]
+    async def test_the_project_is_looked_for_once_in_a_process(self, shared, shared_seed):
         await shared_seed.cluster(shared.name)
+        before = shared.lab.remote.requests()["kkp"]
+        for _ in range(2):
+            async with open_seed("lab-api") as found:
+                await found.cluster(shared.name)
         after = shared.lab.remote.requests()["kkp"]
 
-        assert sum(after.values()) - sum(before.values()) == 2
+        assert {what: count - before.get(what, 0) for what, count in after.items() if count != before.get(what)} == {
+            "get /api/v1/version": 2,
+            f"get {ROUTE}": 2,
+            f"get {ROUTE}/health": 2,
+        }
+
+    async def test_a_list_tells_the_projects_as_well(self, cluster, seed):
+        await seed.list_clusters()
+        before = asked_for_a_cluster(cluster)
+        await seed.cluster(cluster.name)
+
+        assert asked_for_a_cluster(cluster) == before + 1
+
+    async def test_a_project_that_was_known_wrongly_is_looked_for_anew(self, cluster, seed, monkeypatch):
+        await seed.cluster(cluster.name)
+        ((place, right),) = [item for item in projects._PROJECT_OF.items() if item[0][1] == cluster.name]
+        monkeypatch.setitem(projects._PROJECT_OF, place, "nowhere")
+
+        assert (await seed.cluster(cluster.name)).name == cluster.name
+        assert projects._PROJECT_OF[place] == right
+
+    @pytest.mark.parametrize("what", ["503", "429", "timeout"])
+    async def test_trouble_in_another_project_hides_no_cluster(self, cluster, seed, trouble, what):
+        found = {listed.ref.name: listed.project for listed in await seed.list_clusters()}
+        other = next(project for project in found.values() if project != found[cluster.name])
+        trouble(what, path=f"/projects/{other}/clusters/", times=None)
+        projects._PROJECT_OF.clear()
+
+        async with asyncio.timeout(10):
+            assert (await seed.cluster(cluster.name)).name == cluster.name
+
+    async def test_trouble_in_a_project_is_told_if_no_other_has_the_cluster(self, cluster, seed, trouble):
+        found = {listed.ref.name: listed.project for listed in await seed.list_clusters()}
+        trouble("503", path=f"/projects/{found[cluster.name]}/clusters/", times=None)
+        projects._PROJECT_OF.clear()
+
+        with pytest.raises(ServerFault, match=f"GET /api/v2/projects/{found[cluster.name]}/clusters/.*HTTP 503"):
+            await seed.cluster(cluster.name)
 
     async def test_a_list_that_is_not_whole_is_none(self, shared, shared_seed):
         shared.lab.remote.add_fault("platform", "seed-unreachable", cluster=shared.name)
