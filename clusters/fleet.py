@@ -16,7 +16,7 @@ from clusters.seed import OpenedCluster, open_cluster, open_seed
 from clusters.steps.survey import list_nodes
 from clusters.survey import survey_cluster
 from clusters.watching import Tell
-from migration.errors import Forbidden, MigrationError, NoSuchCluster, NotFound
+from migration.errors import Forbidden, MigrationError, NoSuchCluster, NotFound, NotShown
 from migration.facts import ListedCluster
 from migration.fleet.looks import Look, Need, judged, unseen
 from migration.fleet.models import FleetOrder
@@ -50,8 +50,8 @@ T = TypeVar("T")
 async def list_clusters(seeds: Iterable[str]) -> tuple[ListedCluster, ...]:
     """Return the user clusters of all seeds.
 
-    Raises an error that names the seed if one can't list: never a part. Raises InvalidRequest if two connections lead
-    to the same clusters, for each would be there twice.
+    Raises an error that names the seed if one can't list, or tells that it lists a part. Raises InvalidRequest if two
+    connections lead to the same clusters, for each would be there twice.
     """
     listed = await asyncio.gather(*(_list(seed) for seed in seeds))
     found = tuple(cluster for clusters in listed for cluster in clusters)
@@ -100,6 +100,8 @@ async def _look(order: FleetOrder, ref: ClusterRef, tell: Tell, *, thorough: boo
             return await _seen(order, opened, thorough=thorough)
     except TimeoutError:
         return unseen(f"no answer within {LOOK_SECONDS:.0f} s")
+    except NotShown as error:
+        return unseen(str(error))
     except NoSuchCluster:
         return Look(need=Need.LEFT_OUT, reason="its seed has it no more")
     except MigrationError as error:

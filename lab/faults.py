@@ -24,6 +24,7 @@ PlatformTrouble = Literal[
     # Of KKP's REST API alone; subject: the seed's name. Lists lack the clusters, and asking for one finds none of it.
     "seed-unreachable",  # a list says in its errorMessage that it is not whole
     "seed-left-out",  # a list says nothing; only the projects' clustersNumber, asked for at another moment, does
+    "seed-gone",  # nor does the clustersNumber: the seed is left out of both for as long as this lasts
     "kubeconfig-disabled",  # the installation's settings allow nobody a kubeconfig
 ]
 

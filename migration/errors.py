@@ -3,6 +3,7 @@
 MigrationError
   PreflightFailed         a check found blockers; nothing was changed
   InvalidRequest          the operator's input can't be acted on; nothing was changed
+    NoSuchCluster         there is no cluster of this name: NotShown, if KKP's API may only not show it
   ClusterError            a request to a seed or user cluster failed
     Transient             worth another try: Unreachable, Throttled, ServerFault, Conflict, Expired
     Permanent             the same request fails again: NotFound, Unauthorized, Forbidden, Rejected, AlreadyExists
@@ -53,6 +54,10 @@ class InvalidRequest(MigrationError):
 
 class NoSuchCluster(InvalidRequest):
     """The seed, or KKP's API, answers and knows no cluster of this name: there never was one, or it is gone."""
+
+
+class NotShown(NoSuchCluster):
+    """KKP's API shows no cluster of this name, which is no certainty: it can leave out a seed without a word."""
 
 
 class ClusterError(MigrationError):

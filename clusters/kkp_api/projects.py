@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from clusters.connections import KkpConnection
 from clusters.kkp_api.client import Json, KkpApi
-from migration.errors import ClusterError, Forbidden, InvalidRequest, NoSuchCluster, NotFound, Permanent, ServerFault
+from migration.errors import ClusterError, Forbidden, InvalidRequest, NotFound, NotShown, Permanent, ServerFault
 
 _PROJECT_OF: Final[dict[tuple[str, str], str]] = {}
 """The project of each cluster that this process has met, by the API's address and the ID: it never leaves it."""
@@ -27,14 +27,19 @@ class Projects:
         A cluster whose seed doesn't answer is told like one that doesn't exist (D pkg/handler/middleware), so nothing
         is taken for absent unless every project's list is whole.
         """
-        known = self._known(cluster)
-        if known and (found := await self._look(known, cluster)):
-            return found
+        known, may_be_there = self._known(cluster), False
+        if known:
+            try:
+                return known, await self.get(known, cluster)
+            except NotFound:
+                may_be_there = True
+            except Forbidden:
+                pass  # another token saw it
         projects = [self._only] if self._only else [item["id"] for item in await self._list()]
         if found := await self._search([project for project in projects if project != known], cluster):
             self._know(cluster, found[0])
             return found
-        raise await self._nowhere(cluster)
+        raise await self._nowhere(cluster, known=known if may_be_there else "")
 
     async def project_of(self, cluster: str) -> str:
         """Return the project of a cluster, which it never leaves."""
@@ -83,14 +88,20 @@ class Projects:
         except (NotFound, Forbidden):
             return None  # if it is found nowhere, the lists tell what could not be seen
 
-    async def _nowhere(self, cluster: str) -> Exception:
+    async def _nowhere(self, cluster: str, *, known: str) -> Exception:
         listed = await self.clusters()
         if any(item.get("id") == cluster for _, item in listed):
             return ServerFault(f"{self._api.where} lists Cluster {cluster}, and doesn't find it")
+        if known:
+            return ServerFault(
+                f"{self._api.where} shows Cluster {cluster} no more, which was in project {known} before: KKP may not "
+                "reach its seed for the moment, or it was deleted"
+            )
         where = f"project {self._only}" if self._only else "any project that the token sees"
-        return NoSuchCluster(
+        return NotShown(
             f"{self._api.where} has no Cluster named {cluster!r} in {where}. The name is the ID that KKP shows in the "
-            "cluster's address, not the human-readable one"
+            "cluster's address, not the human-readable one. KKP also leaves out, without a word, the clusters of a "
+            "seed that it can't reach"
         )
 
     async def _list(self) -> list[Json]:

@@ -34,7 +34,7 @@ async def list_clusters(call: Call) -> Object:
         return {"clusters": [], "errorMessage": _error_message(call)}
     found, _ = await call.kkp.seed.list(CLUSTERS, label_selector=f"{PROJECT_ID}={call.project_id}")
     missing = {name_of(item) for item in found if call.kkp.meets("seed-unreachable", name_of(item))}
-    unsaid = {name_of(item) for item in found if call.kkp.meets("seed-left-out", name_of(item))}
+    unsaid = {name_of(item) for item in found if call.kkp.is_left_out(name_of(item))}
     there = [shown(item) for item in found if name_of(item) not in missing | unsaid]
     if call.asks_for("show_dm_count"):
         there = await asyncio.gather(*(_with_count(call, item) for item in there))

@@ -38,7 +38,11 @@ class Installation:
 
     def is_reached(self, cluster: str) -> bool:
         """Tell whether the seed of a cluster answers."""
-        return not any(self.meets(trouble, cluster) for trouble in ("seed-unreachable", "seed-left-out"))
+        return not self.meets("seed-unreachable", cluster) and not self.is_left_out(cluster)
+
+    def is_left_out(self, cluster: str) -> bool:
+        """Tell whether lists leave out the seed of a cluster without a word."""
+        return self.meets("seed-left-out", cluster) or self.meets("seed-gone", cluster)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.faults import PlatformTrouble
 from lab.objects import Object, labels_of, name_of
 from lab.platform.kkp.admission import PROJECT_ID
 from lab.resources import CLUSTERS, PROJECTS
@@ -26,7 +27,8 @@ async def get_project(call: Call) -> Object:
 async def _shown(call: Call, project: Object) -> Object:
     found, _ = await call.kkp.seed.list(CLUSTERS, label_selector=f"{PROJECT_ID}={name_of(project)}")
     # Seeds out of reach are not counted either (D pkg/handler/v1/project getNumberOfClusters).
-    clusters = [item for item in found if not call.kkp.meets("seed-unreachable", name_of(item))]
+    out_of_reach: tuple[PlatformTrouble, ...] = ("seed-unreachable", "seed-gone")
+    clusters = [item for item in found if not any(call.kkp.meets(each, name_of(item)) for each in out_of_reach)]
     owners = [_shown_person(person) for person in call.kkp.people.owners_of(name_of(project))]
     optional = {"labels": labels_of(project), "owners": owners, "clustersNumber": len(clusters)}
     return {

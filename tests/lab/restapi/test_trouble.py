@@ -65,10 +65,13 @@ def test_a_seed_that_is_not_reached_makes_lists_partial_and_its_clusters_unknown
     assert [item.get("clustersNumber") for item in owner.get("/api/v1/projects").json()] == [None, 1, 1]
 
 
-def test_a_seed_can_be_left_out_without_a_word(faultless: RestLab, owner):
-    faultless.remote.add_fault("platform", "seed-left-out", cluster=faultless.clusters[0])
+@pytest.mark.parametrize(("trouble", "numbers"), [("seed-left-out", [1, 1, 1]), ("seed-gone", [None, 1, 1])])
+def test_a_seed_can_be_left_out_without_a_word(faultless: RestLab, owner, trouble, numbers):
+    faultless.remote.add_fault("platform", trouble, cluster=faultless.clusters[0])
 
     assert owner.get(f"/api/v2/projects/{faultless.projects[0]}/clusters").json() == {"clusters": []}
+    assert owner.get(faultless.path()).status_code == 404
+    assert [item.get("clustersNumber") for item in owner.get("/api/v1/projects").json()] == numbers
 
 
 def test_kubeconfigs_can_be_disabled_for_everybody(faultless: RestLab, as_person):
