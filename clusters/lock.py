@@ -122,9 +122,8 @@ async def renew_lock(user_cluster: KubeApi, holder: str) -> float:
         try:
             await user_cluster.replace(LEASES, _held(found, holder, datetime.now(UTC)), namespace=NAMESPACE)
         except Transient as error:
-            trouble = (
-                error  # A race was lost, or the answer: that the lease names us doesn't say that it was prolonged.
-            )
+            # A race was lost, or the answer: that the lease names us doesn't say that it was prolonged.
+            trouble = error
         else:
             return began_at
     raise Transient(
