@@ -15,7 +15,7 @@ import yaml
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
 from clusters.journal import read_journal
-from clusters.kinds import APPLICATION_INSTALLATIONS, DAEMON_SETS, MACHINES, NODES, PODS
+from clusters.kinds import APPLICATION_INSTALLATIONS, DAEMON_SETS, MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
 from clusters.steps.observing import observe_baseline
 from clusters.steps.survey import list_cilium_endpoints, list_pods
 from migration.models import CniType, ProxyMode
@@ -53,7 +53,7 @@ TO_A_MODE = [
 TAKEN_BACK = ["cilium 1.19.4 -> canal v3.30", "pods: everything else"]
 NODES_STAY = {"rotate_nodes": False, "accept": ["nodes-keep-cilium"]}
 PATIENCE_SECONDS = 150
-CLUSTERS = len(TO_CILIUM) + len(TO_CANAL) + len(TO_A_MODE) + len(TAKEN_BACK) + 1
+CLUSTERS = len(TO_CILIUM) + len(TO_CANAL) + len(TO_A_MODE) + len(TAKEN_BACK) + 2
 
 
 @pytest.mark.parametrize("line", TO_CILIUM)
@@ -99,12 +99,60 @@ async def test_a_run_whose_nodes_were_all_closed_by_a_killed_one_replaces_them(c
         resumed = asyncio.create_task(run("cilium-to-canal", cluster.name))
         await is_taken_up(api, during=resumed)
         cluster.lab.remote.clear_faults()
+        await remove_lost_machines(api)
         report = await resumed
 
         assert report.outcome == "migrated"
         assert [finding.severity for finding in report.findings if finding.code == "node-cordoned"] == ["warning"]
         assert not old & {node["metadata"]["uid"] for node in await api.list(NODES)}
         await assert_over(api, before, migrations=2, target=CniType.CANAL)
+
+
+async def test_a_run_goes_on_though_the_killed_one_left_no_node(cluster):
+    """A single node, replaced without a surge: the old one is gone before the new one joins."""
+    async with cluster.apis() as (_, api):
+        await be_of_one_node_without_surge(api)
+        before = await observe_baseline(api)
+        cluster.lab.remote.add_fault("platform", "node-never-joins", cluster=cluster.name, subject="*", times=None)
+        await run_until("waiting for MachineDeployment", "change-proxy-mode", cluster, {"proxy_mode": "ipvs"})
+        await have_nodes(api, 0)
+        await expire_lease(api)
+
+        resumed = asyncio.create_task(run("change-proxy-mode", cluster.name, proxy_mode="ipvs"))
+        await is_taken_up(api, during=resumed)
+        cluster.lab.remote.clear_faults()
+        await remove_lost_machines(api)
+        report = await resumed
+
+        assert report.outcome == "migrated"
+        assert [finding.severity for finding in report.findings if finding.code == "no-nodes"] == ["warning"]
+        assert (await read_journal(api)).open_migration() is None
+        assert regressions(before, await observe_baseline(api)) == ()
+
+
+async def be_of_one_node_without_surge(api):
+    """Have a cluster of a single node, whose MachineDeployment replaces it only once it is gone."""
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    (found,) = await api.list(MACHINE_DEPLOYMENTS)
+    name, namespace = found["metadata"]["name"], found["metadata"]["namespace"]
+    patch = {"spec": {"replicas": 1, "strategy": strategy}}
+    await api.patch(MACHINE_DEPLOYMENTS, name, patch, namespace=namespace)
+    await have_nodes(api, 1)
+
+
+async def have_nodes(api, count):
+    """Return once the cluster has so many nodes."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(await api.list(NODES)) != count:
+            await asyncio.sleep(0.1)
+
+
+async def remove_lost_machines(api):
+    """Have Machines that got no node replaced, as somebody does who looks at their events."""
+    for machine in await api.list(MACHINES):
+        metadata = machine["metadata"]
+        if not (machine.get("status") or {}).get("nodeRef"):
+            await api.delete(MACHINES, metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
 
 
 async def be_as_if_always_on_ebpf(api):
