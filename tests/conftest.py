@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LONG = "flows"
 """The folder of the tests that take longest, each with a whole migration or several."""
+WAYS_IN = {"seed": "lab", "rest": "lab-api"}
+"""The lab's connections, by what they are called here."""
 MEASURED = "measured"
 """Property by which a test tells lines that whoever runs the tests should see."""
 
@@ -47,6 +49,18 @@ NEEDS = (
     Need("postgres", find_postgres, "REQUIRE_POSTGRES", NO_POSTGRES),
     Need("redis", find_redis, "REQUIRE_REDIS", NO_REDIS),
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whoever runs the tests of the flows say by which way these reach KKP."""
+    told = "by which way the tests of the flows reach KKP (tests/flows/conftest.py has those that stay on the seed)"
+    parser.addoption("--way-in", choices=tuple(WAYS_IN), default="seed", help=told)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say by which way the flows reach KKP, if it isn't the usual one."""
+    way = config.getoption("--way-in")
+    return None if way == "seed" else f"the flows' clusters are reached by connection {WAYS_IN[way]}"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,10 @@
-"""One Prefect server for all tests of the flows, and a lab for those of a file; each test takes a fresh cluster."""
+"""One Prefect server for all tests of the flows, and a lab for those of a file; each test takes a fresh cluster.
+
+With `--way-in rest` the flows reach these clusters by KKP's REST API. On the seed stay, whatever it says: clusters on real
+API servers, before which there is no REST API (`any_cluster`, test_rights, test_requests); the KKP of 2.20, whose REST
+API nobody has read (test_old_kkp); tests with a stack or an arena of their own (test_fleet, test_chaos); and a connection
+that a test spoils itself. What looks at a cluster for a test goes by the seed in any case, whoever changed it.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +22,15 @@ from prefect.testing.utilities import prefect_test_harness
 
 from clusters.api import KubeApi, open_api
 from clusters.connections import ENVIRONMENT_VARIABLE
+from clusters.kkp_api import polling
 from clusters.seed import OpenedCluster, Seed, open_cluster, open_seed
 from flows.canal_to_cilium import canal_to_cilium
 from flows.change_proxy_mode import change_proxy_mode
 from flows.cilium_to_canal import cilium_to_canal
 from flows.revert_migration import revert_migration
 from migration.models import ClusterRef, MigrationReport, ProxyMode
+from tests.conftest import WAYS_IN
+from tests.flows.run_flow import POLL_SECONDS
 from tests.least_privilege import least_privileged_connections
 from tests.real_kkp import RealKkp, WorkloadsBy, real_kkp
 from tests.running_lab import RunningLab, lab_process
@@ -36,8 +45,13 @@ class UserCluster:
 
     name: str
     lab: RunningLab
-    connection: str = "lab"
+    connection: str = WAYS_IN["seed"]
     """By which the flows reach it."""
+
+    @property
+    def kkp_server(self) -> str:
+        """What the lab calls the server that this connection leads to, for faults."""
+        return "kkp" if self.connection == WAYS_IN["rest"] else "lab"
 
     @property
     def kubeconfig(self) -> Any:
@@ -78,6 +92,18 @@ def nothing_left_to_collect() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(autouse=True)
+def brisk_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab is near, and two hundred times as fast as a KKP that is asked four times a minute."""
+    monkeypatch.setattr(polling, "POLL_SECONDS", POLL_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def connection(request: pytest.FixtureRequest) -> str:
+    """By which the flows reach their clusters, unless a test says otherwise."""
+    return WAYS_IN[request.config.getoption("--way-in")]
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     storage = tmp_path_factory.mktemp("results")
@@ -107,10 +133,10 @@ def connections(lab_of_many: RunningLab, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @pytest.fixture
 def cluster(
-    prefect_server: None, connections: Path, lab_of_many: RunningLab, unused_clusters: list[str]
+    prefect_server: None, connections: Path, lab_of_many: RunningLab, unused_clusters: list[str], connection: str
 ) -> Iterator[UserCluster]:
     assert unused_clusters, "the tests of a file use up one cluster each: raise its CLUSTERS"
-    yield UserCluster(unused_clusters.pop(), lab_of_many)
+    yield UserCluster(unused_clusters.pop(), lab_of_many, connection)
     lab_of_many.remote.clear_faults()
 
 
@@ -150,10 +176,10 @@ def name_for_refusals(unused_clusters: list[str]) -> str:
 
 @pytest.fixture
 def cluster_for_refusals(
-    prefect_server: None, connections: Path, lab_of_many: RunningLab, name_for_refusals: str
+    prefect_server: None, connections: Path, lab_of_many: RunningLab, name_for_refusals: str, connection: str
 ) -> UserCluster:
     """A cluster that nothing may change, and so may be shared."""
-    return UserCluster(name_for_refusals, lab_of_many)
+    return UserCluster(name_for_refusals, lab_of_many, connection)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from clusters.kkp_api import polling
 from flows.canal_to_cilium import canal_to_cilium
 from flows.change_proxy_mode import change_proxy_mode
 from flows.cilium_to_canal import cilium_to_canal
@@ -20,16 +21,18 @@ if TYPE_CHECKING:
 
     from migration.models import MigrationReport
 
+POLL_SECONDS = 0.3
 FLOWS: dict[str, Any] = {
     flow.name: flow for flow in (canal_to_cilium, cilium_to_canal, change_proxy_mode, revert_migration)
 }
 
 
 def run(flow: str, cluster: str, **parameters: Any) -> Coroutine[Any, Any, MigrationReport]:
-    """Return a run of the flow of this name on a cluster of the lab."""
-    found: Coroutine[Any, Any, MigrationReport] = FLOWS[flow](seed="lab", cluster=cluster, **parameters)
+    """Return a run of the flow of this name on a cluster of the lab, reached by its seed unless `seed` says otherwise."""
+    found: Coroutine[Any, Any, MigrationReport] = FLOWS[flow](**{"seed": "lab", "cluster": cluster, **parameters})
     return found
 
 
 if __name__ == "__main__":
+    polling.POLL_SECONDS = POLL_SECONDS  # type: ignore[misc]  # the lab is near
     asyncio.run(run(sys.argv[1], sys.argv[2], **json.loads(sys.argv[3])))

@@ -84,7 +84,7 @@ class TestRefusals:
 
     async def test_an_unknown_cluster(self, cluster_for_refusals):
         with pytest.raises(InvalidRequest, match="no Cluster named 'nosuchname'"):
-            await cluster_for_refusals.migrate_as("lab", "nosuchname")
+            await cluster_for_refusals.migrate_as(cluster_for_refusals.connection, "nosuchname")
 
     async def test_an_unknown_connection(self, cluster_for_refusals):
         with pytest.raises(InvalidRequest, match=r"no connection named 'nosuchseed' \(configured: lab"):

@@ -37,7 +37,7 @@ async def test_it_says_ready_with_a_plan_and_changes_nothing(cluster_for_refusal
     async with cluster_for_refusals.apis() as (seed, _):
         before = await seed.cluster(name)
 
-    state: Any = await check_readiness(seed="lab", cluster=name, return_state=True)
+    state: Any = await check_readiness(seed=cluster_for_refusals.connection, cluster=name, return_state=True)
 
     report = await state.result()
     assert isinstance(report, ReadinessReport)
@@ -57,7 +57,8 @@ async def test_it_says_ready_with_a_plan_and_changes_nothing(cluster_for_refusal
 
 async def test_blockers_are_told_and_are_no_failure(cluster_for_refusals):
     name = cluster_for_refusals.name
-    asked: dict[str, Any] = {"seed": "lab", "cluster": name, "cni_version": "1.99.0", "tunnel_port": 8472}
+    which = {"seed": cluster_for_refusals.connection, "cluster": name}
+    asked: dict[str, Any] = {**which, "cni_version": "1.99.0", "tunnel_port": 8472}
 
     state: Any = await check_readiness(**asked, return_state=True)
     accepted = await check_readiness(**asked, accept=("version-not-offered", "tunnel-port-clash"))
@@ -79,7 +80,7 @@ async def test_blockers_are_told_and_are_no_failure(cluster_for_refusals):
     ],
 )
 async def test_every_runbook_can_be_tried_out(cluster_for_refusals, asked, codes):
-    report = await check_readiness(seed="lab", cluster=cluster_for_refusals.name, **asked)
+    report = await check_readiness(seed=cluster_for_refusals.connection, cluster=cluster_for_refusals.name, **asked)
 
     assert {finding.code for finding in report.blockers} == codes
     assert report.plan is not None
@@ -98,7 +99,7 @@ async def test_every_runbook_can_be_tried_out(cluster_for_refusals, asked, codes
 )
 async def test_a_request_that_makes_no_sense_is_refused(cluster_for_refusals, asked, text):
     with pytest.raises(InvalidRequest, match=text):
-        await check_readiness(seed="lab", cluster=cluster_for_refusals.name, **asked)
+        await check_readiness(seed=cluster_for_refusals.connection, cluster=cluster_for_refusals.name, **asked)
 
 
 async def test_the_check_of_a_refused_migration_leaves_its_page_as_well(cluster_for_refusals):

@@ -19,11 +19,11 @@ CLUSTERS = 1
 
 
 async def test_a_migration_tells_the_next_one_how_long_it_takes(cluster):
-    first = await check_readiness(seed="lab", cluster=cluster.name)
+    first = await check_readiness(seed=cluster.connection, cluster=cluster.name)
     report = await cluster.migrate()
     await cluster.to_canal()
 
-    second = await check_readiness(seed="lab", cluster=cluster.name)
+    second = await check_readiness(seed=cluster.connection, cluster=cluster.name)
 
     assert {part.measured_in for part in first.plan.estimate.parts} == {""}
     assert {part.measured_in for part in second.plan.estimate.parts} == {report.migration_id}

@@ -101,13 +101,15 @@ async def test_evidence_of_a_migration_tells_every_change_and_no_secret(
     secrets = before.secrets | after.secrets | tokens_of(cluster)
     assert secrets
     assert [secret[:4] for secret in secrets if secret in page or json.dumps(secret)[1:-1] in page] == []
-    assert "python -m deployments.evidence --seed lab" in await page_of(cluster.name, "migration-evidence")
+    assert f"python -m deployments.evidence --seed {cluster.connection}" in await page_of(
+        cluster.name, "migration-evidence"
+    )
     assert " of " in await description_of(f"migration-progress-{cluster.name}")
     assert_events(cluster, report)
 
 
 async def fetched(cluster: UserCluster, file: Path) -> tuple[str, Evidence]:
-    arguments = ["--seed", "lab", "--cluster", cluster.name, "--output", str(file)]
+    arguments = ["--seed", cluster.connection, "--cluster", cluster.name, "--output", str(file)]
     assert await asyncio.to_thread(main, arguments) == 0
     assert await asyncio.to_thread(main, ["--verify", str(file)]) == 0
     page = await asyncio.to_thread(file.read_text)
@@ -128,7 +130,7 @@ def assert_cluster_s_changes(found: Evidence, before: Before, after: Before) -> 
         (change.step, difference.op)
         for change in found.changes
         for difference in change.differences
-        if change.where.startswith("seed ") and difference.path.startswith("/metadata/labels")
+        if change.where.startswith(("seed ", "KKP API ")) and difference.path.startswith("/metadata/labels")
     ]
     assert labels == [("allow CNI migration", "add"), ("finish migration", "remove")]
 
@@ -157,7 +159,7 @@ async def description_of(key: str) -> str:
 
 
 def assert_events(cluster: UserCluster, report: Any) -> None:
-    resource = f"cni-migration.cluster.lab/{cluster.name}"
+    resource = f"cni-migration.cluster.{cluster.connection}/{cluster.name}"
     wanted = {"filter": {"event": {"prefix": ["cni-migration."]}, "resource": {"id": [resource]}}, "limit": 50}
 
     def arrived() -> list[Any]:

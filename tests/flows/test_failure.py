@@ -106,7 +106,7 @@ async def test_a_revert_that_can_t_configure_cilium_leaves_no_node_closed(cluste
 async def test_a_failure_before_anything_was_switched_is_taken_back_by_its_label_alone(cluster, before):
     async with cluster.apis() as (_, api):
         nodes = {node["metadata"]["uid"] for node in await api.list(NODES)}
-    switch = {"method": "PATCH", "path": f"/clusters/{cluster.name}$", "server": "lab", "times": 1}
+    switch = {"method": "PATCH", "path": f"/clusters/{cluster.name}$", "server": cluster.kkp_server, "times": 1}
     cluster.lab.remote.add_fault("request", "403", **switch)
 
     with pytest.raises(MigrationReverted):

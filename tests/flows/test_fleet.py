@@ -30,7 +30,7 @@ CANCELLING = {"type": "CANCELLING", "name": "Cancelling"}
 async def stack(tmp_path_factory):
     directory = tmp_path_factory.mktemp("fleet")
     with lab_process(directory / "other", "--clusters=1", *SIZE) as other:
-        async with killable_stack(directory / "stack", "--clusters=17", *SIZE) as found:
+        async with killable_stack(directory / "stack", "--clusters=15", *SIZE) as found:
             text = (other.connections / "lab.kubeconfig").read_text()
             (found.directory / "connections" / "other.kubeconfig").write_text(text)
             yield found
@@ -77,9 +77,9 @@ async def test_a_dry_run_tells_the_readiness_of_all_seeds_in_one_table_and_start
     state = (await stack.ended(run, seconds=150))["state"]
 
     assert state["name"] == "Ready"
-    assert "canal-to-cilium of lab, other: 13 ready" in state["message"]
+    assert "canal-to-cilium of lab, other: 15 ready" in state["message"]
     text = await stack.reads("fleet-readiness-lab-other-canal-to-cilium")
-    assert text.count("| ready |") == 13
+    assert text.count("| ready |") == 15
     assert await children(stack, run) == []
 
 
@@ -303,3 +303,16 @@ async def kept_silences(stack, run):
             return answer.json()
         await asyncio.sleep(0.1)
     raise AssertionError("nothing was noted")
+
+
+async def test_a_roll_out_by_kkp_s_rest_api_migrates_its_clusters_as_one_by_the_seed_does(stack):
+    names = sorted(stack.unused.pop() for _ in range(2))
+    before = sum(stack.lab.requests()["lab"].values())
+    run = await roll_out(stack, names, seeds=("lab-api",), waves={"canaries": 1, "soak_minutes": 0, "concurrent": 1})
+
+    state = (await stack.ended(run, seconds=300))["state"]
+
+    assert state["name"] == "Migrated", state["message"]
+    assert clusters_of(await children(stack, run)) == Counter(names)
+    assert "2 migrated" in await table(stack, "lab-api")
+    assert sum(stack.lab.requests()["lab"].values()) == before

@@ -18,7 +18,8 @@ CLUSTERS = 1
 async def test_a_failed_run_that_prefect_retries_goes_on_and_ends_well(cluster):
     cluster.lab.remote.add_fault("request", "403", server=cluster.name, method="DELETE", path="/daemonsets/canal$")
 
-    report = await canal_to_cilium.with_options(retries=1)(seed="lab", cluster=cluster.name, rotate_nodes=False)
+    twice = canal_to_cilium.with_options(retries=1)
+    report = await twice(seed=cluster.connection, cluster=cluster.name, rotate_nodes=False)
 
     assert report.outcome == "migrated"
     async with cluster.apis() as (_, api):

@@ -201,6 +201,7 @@ async def test_a_revert_that_was_killed_goes_all_the_way_back(cluster, line):
 
 async def resume_after(line, flow, cluster, **parameters):
     """Kill a run of the flow when its log says this, and run it once more to its end."""
+    parameters = {"seed": cluster.connection, **parameters}
     await run_until(line, flow, cluster, parameters)
     async with cluster.apis() as (_, api):
         await expire_lease(api)

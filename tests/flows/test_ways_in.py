@@ -1,4 +1,7 @@
-"""Both ways to KKP, its seed and its REST API: the same flows, the same outcomes, the same errors."""
+"""Both ways to KKP, its seed and its REST API: the same flows, the same outcomes, the same errors.
+
+Whatever else is tested here by the seed runs by the REST API with `--way-in rest`.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
 from clusters.connections import ENVIRONMENT_VARIABLE
-from clusters.kkp_api import polling
+from clusters.journal import read_journal
+from clusters.kkp_api import client
 from clusters.kubernetes_seed import KubernetesSeed
 from deployments.connections import main
 from flows.check_readiness import check_readiness
-from migration.errors import InvalidRequest, Rejected, Unauthorized, Unreachable
-from migration.models import ProxyMode
+from migration.errors import Forbidden, InvalidRequest, PlatformFailed, Rejected, Unauthorized, Unreachable
+from migration.models import CniType, ProxyMode
+from migration.patches import UNSAFE_CNI_MIGRATION
 from tasks.blocks import KkpApi
 from tasks.saved_blocks import BLOCKS, remove_block
 
@@ -28,14 +33,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-CLUSTERS = 3
+CLUSTERS = 7
+"""In three projects: three, two and two."""
+BACKUPS = "/namespaces/kube-system/secrets"
 WAYS = pytest.mark.parametrize("way", ["lab", "lab-api"], ids=["seed", "rest"])
-
-
-@pytest.fixture(autouse=True)
-def brisk(monkeypatch):
-    """KKP is near, and two hundred times as fast."""
-    monkeypatch.setattr(polling, "POLL_SECONDS", 0.3)
 
 
 def asked(lab):
@@ -71,6 +72,73 @@ async def test_a_cluster_goes_there_and_back(cluster, way):
     assert await network_of(cluster) == "canal v3.30, kube-proxy mode iptables"
     assert (seed_after > seed_before) is (way == "lab")
     assert (rest_after > rest_before) is (way == "lab-api")
+
+
+class TestTroubleByRest:
+    """What a seed's own flows survive is survived by KKP's REST API as well, which knows no precondition and no watch."""
+
+    @pytest.fixture
+    def by_rest(self, cluster):
+        return replace(cluster, connection="lab-api")
+
+    async def test_trouble_that_passes_is_outlived_in_one_run(self, by_rest, monkeypatch):
+        monkeypatch.setattr(client, "REQUEST_SECONDS", 3.0)
+        faults = (
+            # What makes something is sent once, so this fails a try of a step.
+            {"trouble": "503", "server": by_rest.name, "method": "POST", "path": BACKUPS},
+            {"trouble": "timeout-after", "server": "kkp", "method": "PATCH"},
+            {"trouble": "429", "server": "kkp", "method": "GET", "path": "/kubeconfig$", "times": 2},
+            {"trouble": "reset", "server": "kkp", "method": "GET", "path": "/health$", "times": 5},
+        )
+        for fault in faults:
+            by_rest.lab.remote.add_fault("request", **fault)
+
+        report = await by_rest.migrate(rotate_nodes=False)
+
+        assert report.outcome == "migrated"
+        assert by_rest.lab.remote.faults() == []
+        assert await network_of(by_rest) == "cilium 1.19.4, kube-proxy mode iptables"
+
+    async def test_a_run_that_failed_is_finished_by_the_next_one(self, by_rest):
+        by_rest.lab.remote.add_fault("request", "403", server=by_rest.name, method="DELETE", path="/daemonsets/canal$")
+        with pytest.raises(Forbidden, match="/daemonsets/canal"):
+            await by_rest.migrate(rotate_nodes=False)
+
+        report = await by_rest.migrate(rotate_nodes=False)
+
+        assert report.outcome == "migrated"
+        async with by_rest.apis() as (_, api):
+            (migration,) = (await read_journal(api)).migrations
+        assert len(migration.runs) == 2
+        assert await network_of(by_rest) == "cilium 1.19.4, kube-proxy mode iptables"
+
+    async def test_a_run_that_failed_is_taken_back(self, by_rest):
+        by_rest.lab.remote.add_fault(
+            "platform", "helm-failure", cluster=by_rest.name, subject="cilium", message="no such image"
+        )
+        with pytest.raises(PlatformFailed, match="no such image"):
+            await by_rest.migrate()
+        assert await network_of(by_rest) == "cilium 1.19.4, kube-proxy mode iptables"
+        by_rest.lab.remote.clear_faults()
+
+        report = await by_rest.revert()
+
+        assert report.outcome == "taken back"
+        assert await network_of(by_rest) == "canal v3.30, kube-proxy mode iptables"
+        async with by_rest.apis() as (seed, api):
+            assert (await read_journal(api)).open_migration() is None
+            assert UNSAFE_CNI_MIGRATION not in (await seed.cluster(by_rest.name)).labels
+
+    async def test_a_seed_that_kkp_does_not_reach_for_a_moment_ends_no_run(self, by_rest):
+        running = asyncio.create_task(by_rest.migrate(rotate_nodes=False))
+        async with by_rest.apis() as (seed, _):
+            while (await seed.cluster(by_rest.name)).cni.type is CniType.CANAL:
+                await asyncio.sleep(0.02)
+        # An answer each, so this lasts for a few looks at the Cluster.
+        by_rest.lab.remote.add_fault("platform", "seed-gone", cluster=by_rest.name, times=20)
+
+        assert (await running).outcome == "migrated"
+        assert by_rest.lab.remote.faults() == []
 
 
 class TestRefusals:
@@ -131,9 +199,9 @@ class TestBlocks:
         assert f"lab-api    KKP API  {connections / 'lab-api.kkp.yaml'}" in listed
         assert said("check", "of-a-seed") == (
             0,
-            f"of-a-seed, the seed's Kubernetes API: {CLUSTERS} clusters in {CLUSTERS} projects\n",
+            f"of-a-seed, the seed's Kubernetes API: {CLUSTERS} clusters in 3 projects\n",
         )
-        assert said("check", "of-an-api")[1].startswith("of-an-api, KKP's REST API: 1 clusters in 1 projects")
+        assert said("check", "of-an-api")[1].startswith("of-an-api, KKP's REST API: 2 clusters in 1 projects")
         assert said("save", "lab", *files["seed"]) == (
             1,
             f"lab is the name of {connections / 'lab.kubeconfig'} already: take another one, or remove that first\n",
