@@ -25,7 +25,7 @@ from clusters.api import KubeApi, open_api
 from clusters.kubernetes_seed import KubernetesSeed
 from clusters.seed import Seed
 from tests.chaos.scenarios import CANAL, Place
-from tests.chaos.strikes import Orders, to_json
+from tests.chaos.strikes import LATE, Orders, to_json
 from tests.flows.belongings import plant
 from tests.running_lab import RunningLab, lab_process
 
@@ -74,6 +74,8 @@ class End:
     error: str = ""
     struck: int = 0
     """How many of the strikes it met."""
+    late: int = 0
+    """How many of these came later than they were told to."""
     waits: tuple[str, ...] = ()
     """What it said when it was put off."""
     recorded: dict[str, Any] = field(default_factory=dict)
@@ -123,16 +125,17 @@ class Mother:
 
     def _end(self, orders: Orders, code: int | None, *, hung: bool) -> End:
         file, mark = Path(orders.result), Path(f"{orders.result}.struck")
-        struck = len(mark.read_text().splitlines()) if mark.exists() else 0
+        met = mark.read_text().splitlines() if mark.exists() else []
+        struck, late = len(met), met.count(LATE)
         mark.unlink(missing_ok=True)
         notes = Path(f"{orders.result}.waits")
         waits = tuple(notes.read_text().splitlines()) if notes.exists() else ()
         if hung or not file.exists():
-            return End("hung" if hung else "killed", f"exit status {code}", struck=struck, waits=waits)
+            return End("hung" if hung else "killed", f"exit status {code}", struck=struck, late=late, waits=waits)
         found = json.loads(file.read_text())
         file.unlink()
         found.pop("migration", None)
-        return End(**found, struck=struck, waits=waits)
+        return End(**found, struck=struck, late=late, waits=waits)
 
 
 @contextmanager

@@ -138,9 +138,15 @@ def _with_step(flow: str) -> dict[str, list[Scenario]]:
 def _kills(seed: int, flow: str) -> Iterator[Case]:
     for step, scenarios in _with_step(flow).items():
         for fault in KILLS:
+            possible = _asking(scenarios, step) if fault == "kill-inside" else scenarios
             chance = _chance(seed, flow, step, fault)
-            scenario = chance.choice(_sharpest(scenarios))
+            scenario = chance.choice(_sharpest(possible))
             yield _single(seed, scenario, fault, _kill(chance, scenario, step, fault))
+
+
+def _asking(scenarios: Iterable[Scenario], step: str) -> list[Scenario]:
+    """Return those in which the step asks for anything: without a request there is no inside of it."""
+    return [scenario for scenario in scenarios if events_of(scenario.name, step)]
 
 
 def _kill(chance: random.Random, scenario: Scenario, step: str, fault: str) -> Strike:
@@ -148,10 +154,12 @@ def _kill(chance: random.Random, scenario: Scenario, step: str, fault: str) -> S
     if fault == "kill-before":
         return Strike(kind="kill", step=step, turn=turn, moment="before")
     if fault == "kill-after":
-        moments: tuple[Moment, ...] = ("after",) if step in NOT_RECORDED else ("before the record", "after")
+        is_recorded = step not in NOT_RECORDED and not step.startswith(SAFE_POINT)
+        moments: tuple[Moment, ...] = ("before the record", "after") if is_recorded else ("after",)
         return Strike(kind="kill", step=step, turn=turn, moment=chance.choice(moments))
     changes = changes_of(scenario.name, step)
-    among = changes or events_of(scenario.name, step)
+    # How many events a watch shows differs from run to run: a kill at the last one would often come too late.
+    among = changes or (events_of(scenario.name, step) + 1) // 2
     nth = chance.randint(1, max(1, among // steps_of(scenario.name)[step]))
     answered = chance.choice((True, False))
     return Strike(kind="kill", step=step, turn=turn, nth=nth, changing=bool(changes), answered=answered)

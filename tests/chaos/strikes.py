@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Kind = Literal["kill", "request", "platform", "clock"]
 Moment = Literal["before", "inside", "before the record", "after"]
 """Of a step: as it begins, at one of its requests, between its act and its record, and when it has returned."""
+Met = Literal["struck", "late"]
+STRUCK: Final = "struck"
+LATE: Final = "late"
+"""What becomes of a strike: it comes as it was told, or at the end of a step that asked for less than was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from lab.remote import RemoteLab
 from tasks import policy
 from tests.chaos.patterns import SHARED_STEPS, changes_something, is_counted, pattern_of, step_name, step_of
 from tests.chaos.shifted_clock import ShiftedClock
-from tests.chaos.strikes import Kind, Moment, Orders, Strike
+from tests.chaos.strikes import LATE, STRUCK, Kind, Met, Moment, Orders, Strike
 
 
 def nothing() -> None:
@@ -48,13 +48,15 @@ class Armed:
 class Striker:
     """Follows a run through its steps and requests, and does what it was told at the place it was told."""
 
-    def __init__(self, orders: Orders, struck: Callable[[], None]) -> None:
+    def __init__(self, orders: Orders, struck: Callable[[Met], None]) -> None:
         self._armed = [Armed(strike) for strike in orders.strikes]
         self._cluster = orders.cluster
-        self._lab = RemoteLab(orders.lab)
+        self._directory = orders.lab
         self._tell = struck
         self._step = ""
         self._acting = False
+        self._asked = 0
+        """How many requests and watch events the step has seen by now."""
         self.clock = ShiftedClock(orders)
         self.steps: Counter[str] = Counter()
         """How often each step was begun, in the order of their first time."""
@@ -65,9 +67,13 @@ class Striker:
         self.changes: Counter[str] = Counter()
         """Requests that change something, by step, until it had done its work."""
 
+    @functools.cached_property
+    def _lab(self) -> RemoteLab:
+        return RemoteLab(self._directory)
+
     def enter(self, step: str) -> None:
         """Note that a step begins."""
-        self._step, self._acting = step, True
+        self._step, self._acting, self._asked = step, True, 0
         self.steps[step] += 1
         for armed in self._of("kill"):
             armed.met = 0
@@ -76,17 +82,19 @@ class Striker:
             self._trouble_platform(armed)
         for armed in self._of("clock"):
             armed.over = True
-            self._tell()
+            self._tell(STRUCK)
             self.clock.put_forward(armed.strike.hours, deadly=armed.strike.then_killed)
 
     def leave(self) -> None:
-        """Note that a step has returned: a kill that found no moment in it comes now."""
-        self._at("before the record", "inside", "after")
+        """Note that a step has returned."""
+        self._too_late()
+        self._at("before the record", "after")
         self._step, self._acting = "", False
 
     def acted(self) -> None:
         """Note that a step has done its work, and is about to have it recorded."""
-        self._at("inside", "before the record")
+        self._too_late()
+        self._at("before the record")
         self._acting = False
 
     def asking(self, api: KubeApi, method: str, path: str, *, watch: bool) -> Callable[[], None]:
@@ -97,6 +105,7 @@ class Striker:
         self._meet_request(step, server, method, path, watch=watch)
         if not is_counted(path) or not self._acting:
             return nothing
+        self._asked += 1
         self.events[step] += 1
         self.changes[step] += changing
         return self._meet_kill(changing=changing)
@@ -104,6 +113,7 @@ class Striker:
     def event(self) -> None:
         """Note an event of a watch."""
         if self._acting:
+            self._asked += 1
             self.events[self._step] += 1
             self._meet_kill(changing=False)()
 
@@ -119,6 +129,15 @@ class Striker:
             if armed.strike.moment in moments:
                 self._kill()
 
+    def _too_late(self) -> None:
+        """Have a kill that found too few of its requests in the step come at its end, and say so.
+
+        One in a step that asked for nothing doesn't come at all: there is no inside of it.
+        """
+        for armed in self._of("kill"):
+            if armed.strike.moment == "inside" and self._asked:
+                self._kill(LATE)
+
     def _meet_kill(self, *, changing: bool) -> Callable[[], None]:
         for armed in self._of("kill"):
             if armed.strike.moment != "inside" or (armed.strike.changing and not changing):
@@ -130,8 +149,8 @@ class Striker:
                 self._kill()
         return nothing
 
-    def _kill(self) -> None:
-        self._tell()
+    def _kill(self, how: Met = STRUCK) -> None:
+        self._tell(how)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _meet_request(self, step: str, server: str, method: str, path: str, *, watch: bool) -> None:
@@ -147,7 +166,7 @@ class Striker:
 
     def _trouble_request(self, armed: Armed, server: str, path: str) -> None:
         strike, armed.over = armed.strike, True
-        self._tell()
+        self._tell(STRUCK)
         self._lab.add_fault(
             "request",
             strike.trouble,
@@ -160,7 +179,7 @@ class Striker:
 
     def _trouble_platform(self, armed: Armed) -> None:
         strike, armed.over = armed.strike, True
-        self._tell()
+        self._tell(STRUCK)
         subject = self._cluster if strike.subject == "{cluster}" else strike.subject
         number = self._lab.add_fault(
             "platform", strike.trouble, cluster=self._cluster, subject=subject, times=strike.times, message="chaos"

@@ -45,6 +45,8 @@ class Verdict:
     violations: tuple[str, ...] = ()
     struck: int = 0
     """How many of its strikes the run met."""
+    late: int = 0
+    """How many of these came at the end of their step, which had asked for too little before."""
     first_end: str = ""
     log: tuple[str, ...] = ()
     history: tuple[str, ...] = field(default=())
@@ -68,6 +70,7 @@ async def try_case(mother: Mother, ground: Ground, case: Case) -> Verdict:
         time.monotonic() - began,
         broken,
         first.struck,
+        first.late,
         f"{first.outcome} {first.error} {first.message}".strip(),
         _last_lines(log) if broken else (),
         tuple(ground.history),

@@ -20,7 +20,7 @@ from clusters import api, watching
 from clusters.connections import ENVIRONMENT_VARIABLE
 from migration.models import Deadlines
 from tests.chaos import striking
-from tests.chaos.strikes import Orders, from_json
+from tests.chaos.strikes import Met, Orders, from_json
 from tests.flows.run_flow import run
 
 REQUEST_SECONDS: Final = 2.0
@@ -34,7 +34,7 @@ def live(text: str) -> None:
     _write_to(orders.log)
     os.environ[ENVIRONMENT_VARIABLE] = orders.connections
     hurry()
-    striker = striking.Striker(orders, lambda: _struck(orders))
+    striker = striking.Striker(orders, lambda how: _struck(orders, how))
     striking.put_around(striker)
     result = asyncio.run(_outcome(orders))
     if orders.recording:
@@ -77,9 +77,9 @@ async def _outcome(orders: Orders) -> dict[str, Any]:
     return {"outcome": report.outcome, "message": report.message, "migration": report.migration_id}
 
 
-def _struck(orders: Orders) -> None:
+def _struck(orders: Orders, how: Met) -> None:
     with Path(f"{orders.result}.struck").open("a") as file:
-        file.write("struck\n")
+        file.write(f"{how}\n")
 
 
 def _write_to(log: str) -> None:
