@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,10 +22,29 @@ from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.restart import needs_network, pods_to_move
 from migration.safe_points import under_way
 from migration.verification import Baseline, regressions
+from tests.chaos.births import Born
 from tests.chaos.scenarios import Place, Scenario
 from tests.flows.belongings import belongings
 
 NODE_COUNT: Final = 2
+
+
+_FAILED: Final = re.compile(r"(?P<cluster>\S+): step (?P<quote>['\"])(?P<step>.+?)(?P=quote) failed: ")
+_UNTOUCHED: Final = "nothing was changed by this run"
+_UNSEEN: Final = "it could not be looked at"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the message of a failed run is held against."""
+
+    cluster: str
+    """As messages name it: connection and cluster."""
+    before: Look
+    steps: frozenset[str]
+    """Those that the run can have failed in."""
+    has_api_trouble: bool
+    """Whether API servers had trouble, so that a look at the cluster may have failed as well."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,7 @@ async def look(seed: Seed, api: KubeApi, cluster: str) -> Look:
     )
 
 
-def violations(scenario: Scenario, before: Look, after: Look, made: Counter[str]) -> Iterator[str]:
+def violations(scenario: Scenario, before: Look, after: Look, born: Born) -> Iterator[str]:
     """Yield what is not as it must be after the scenario has been gone through, however often it was interrupted."""
     if after.place != scenario.end:
         yield f"target: the Cluster says {after.network}, wanted was {' with '.join(scenario.end)}"
@@ -88,7 +108,7 @@ def violations(scenario: Scenario, before: Look, after: Look, made: Counter[str]
         yield f"nodes: {after.machines} Machines, not {NODE_COUNT}"
     yield from _rotation(scenario, before, after)
     yield from _losses(scenario, before, after)
-    yield from _restarts(scenario, before, made)
+    yield from _restarts(scenario, before, born)
     yield from _records(scenario, before.journal, after)
 
 
@@ -110,6 +130,40 @@ def stopped_badly(before: Look, at: Look, said: str) -> Iterator[str]:
     for wanted in (f"the Cluster's spec says {at.network};", "all pods are on one CNI, and it is there"):
         if wanted not in said:
             yield f"safe point: the message lacks {wanted!r}: {said}"
+
+
+def failed_badly(known: Known, at: Look, said: str, *, is_first: bool) -> Iterator[str]:
+    """Yield what is untrue of what a run says that has failed: which step it was, and where the cluster stands.
+
+    `at` is a look right after its end; `is_first` if nobody has changed anything before that run.
+    """
+    told = _FAILED.match(said)
+    if told is None or told["cluster"] != known.cluster or told["step"] not in known.steps:
+        yield f"failure: the message names no step of {known.cluster}: {said}"
+    for way in ("To resume: ", "To go back: "):
+        if way not in said:
+            yield f"failure: the message lacks {way!r}: {said}"
+    state = said.partition("State: ")[2].partition(". To resume: ")[0]
+    if state == _UNTOUCHED:
+        if is_first and (at.place != known.before.place or at.labelled or _begun_since(known.before, at)):
+            yield f"failure: the message says that nothing was changed: {said}"
+    elif state.startswith(_UNSEEN):
+        if not known.has_api_trouble:
+            yield f"failure: the cluster could be looked at, and was not: {said}"
+    elif not state.startswith(f"the Cluster's spec says {at.network};"):
+        yield f"failure: the Cluster's spec says {at.network}, and the message something else: {said}"
+
+
+def taken_back_badly(known: Known, at: Look, said: str) -> Iterator[str]:
+    """Yield what is untrue of what a run says that failed and has brought back what was before."""
+    if not said.startswith(f"{known.cluster} was not migrated: ") or "everything is as before" not in said:
+        yield f"failure: the message doesn't say that it was taken back: {said}"
+    if at.place != known.before.place:
+        yield f"failure: the Cluster's spec says {at.network}, though everything should be as before"
+
+
+def _begun_since(before: Look, at: Look) -> bool:
+    return {found.id for found in before.journal.migrations} != {found.id for found in at.journal.migrations}
 
 
 def _rotation(scenario: Scenario, before: Look, after: Look) -> Iterator[str]:
@@ -136,13 +190,20 @@ def _is_policy_of_a_cni(key: str) -> bool:
     return "projectcalico.org" in key or "cilium.io" in key
 
 
-def _restarts(scenario: Scenario, before: Look, made: Counter[str]) -> Iterator[str]:
-    """A pod is born anew once for the CNI, and at most once for each node that is replaced; a CNI's own come with it."""
+def _restarts(scenario: Scenario, before: Look, born: Born) -> Iterator[str]:
+    """A pod is born anew once for the CNI, and once for each node that went from under it; a CNI's own come with it.
+
+    Counted per workload, for pods have no other identity. The two don't add up: until the rotation begins, none may be
+    born for a node, and from then on none for the CNI.
+    """
     there = Counter(pod.workload for pod in before.pods)
-    times = int(scenario.changes_cni) + (NODE_COUNT if scenario.replaces_nodes else 0)
-    for workload, count in sorted(made.items()):
-        if workload in there and count > there[workload] * times:
-            yield f"restarts: {workload} has {there[workload]} pods, of which {count} were born, at most {times} each"
+    for workload in sorted(there):
+        had, count = there[workload], born.before_rotation[workload]
+        if count > had * scenario.moves:
+            yield f"restarts: {workload} has {had} pods, of which {count} were born, at most {scenario.moves} each"
+        count, lost = born.in_rotation[workload], born.lost_nodes[workload]
+        if count > lost:
+            yield f"restarts: {workload} lost {lost} pods with their nodes, and {count} were born instead"
 
 
 def _records(scenario: Scenario, before: Journal, after: Look) -> Iterator[str]:

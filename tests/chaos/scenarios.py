@@ -42,6 +42,11 @@ class Scenario:
         return self.name.partition("+")[0]
 
     @property
+    def connection(self) -> str:
+        """By which the run reaches KKP."""
+        return str(self.parameters.get("seed", "lab"))
+
+    @property
     def replaces_nodes(self) -> bool:
         """Whether its nodes are replaced in the end."""
         return bool(self.parameters.get("rotate_nodes", True))
@@ -50,6 +55,11 @@ class Scenario:
     def changes_cni(self) -> bool:
         """Whether pods have to be restarted for its sake."""
         return self.start.cni != self.end.cni
+
+    @property
+    def moves(self) -> int:
+        """How often each pod is born anew for the CNI's sake: not at all, or once."""
+        return int(self.changes_cni)
 
     @property
     def removes_definitions(self) -> bool:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import migration.errors
 from clusters.kinds import LEASES, MACHINES
 from migration.journal import NAME, NAMESPACE
-from tests.chaos.invariants import Look, look, stopped_badly, violations
-from tests.clusters.killing import noting_pods
+from tests.chaos.births import Births
+from tests.chaos.invariants import Known, Look, failed_badly, look, stopped_badly, taken_back_badly, violations
+from tests.chaos.recording import steps_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from clusters.api import KubeApi
     from clusters.seed import Seed
     from tests.chaos.arena import End, Ground, Mother
@@ -24,8 +27,11 @@ if TYPE_CHECKING:
 
 RUNS: Final = 3
 """The struck one, and at most two more."""
+TAKEN_BACK: Final = migration.errors.MigrationReverted.__name__
 GOOD: Final = ("migrated", "taken back", "nothing to do")
 LOG_LINES: Final = 15
+ROTATION: Final = "rotate MachineDeployment"
+MACHINE_DEPLOYMENT: Final = "kube-system/workers-1"
 REPAIR_SECONDS: Final = 4.0
 """How often somebody sees to the Machines: one without a node since the last time is replaced."""
 WINDOW_HOURS: Final = 6
@@ -89,12 +95,12 @@ class Trial:
     async def hold(self) -> None:
         """Run the flow until it has come to its end, and look at everything before and after."""
         before = await self._look()
-        async with noting_pods(self._api) as pods:
-            known = set(pods.pods)
+        births = Births()
+        async with births.noting(self._api):
             await self._run_to_the_end(before)
             after = await self._look()
         self.broken += _judged(self.ends, self._case)
-        self.broken += violations(self._case.scenario, before, after, pods.made_since(known))
+        self.broken += violations(self._case.scenario, before, after, births.told())
 
     async def _run_to_the_end(self, before: Look) -> None:
         """Run the flow, struck at first; trouble lasts as long as the first run."""
@@ -108,9 +114,28 @@ class Trial:
             await asyncio.gather(repairing, return_exceptions=True)
             if end.outcome in GOOD or end.outcome == "hung":
                 return
-            if said := _said_at_safe_point(end):
-                self.broken += stopped_badly(before, await self._look(), said)
+            self.broken += await self._untruths(before, end, is_first=number == 0)
             await self._let_lease_expire()
+
+    async def _untruths(self, before: Look, end: End, *, is_first: bool) -> list[str]:
+        """Return what a run said in its end, or where it waits, that the cluster belies."""
+        if said := _said_at_safe_point(end):
+            return list(stopped_badly(before, await self._look(), said))
+        if end.outcome != "failed":
+            return []
+        at, known = await self._look(), self._known(before)
+        if end.error == TAKEN_BACK:
+            return list(taken_back_badly(known, at, end.message))
+        return list(failed_badly(known, at, end.message, is_first=is_first))
+
+    def _known(self, before: Look) -> Known:
+        case = self._case
+        return Known(
+            cluster=f"{case.scenario.connection}/{self._ground.name}",
+            before=before,
+            steps=frozenset(_names_of_steps(case)),
+            has_api_trouble=any(strike.kind == "request" for strike in case.strikes),
+        )
 
     async def _run(self, number: int, windows: dict[str, Any]) -> End:
         scenario = self._case.scenario
@@ -147,6 +172,12 @@ class Trial:
             with suppress(migration.errors.NotFound):
                 patch = {"spec": {"renewTime": "2020-01-01T00:00:00.000000Z"}}
                 await self._api.patch(LEASES, NAME, patch, namespace=NAMESPACE)
+
+
+def _names_of_steps(case: Case) -> Iterator[str]:
+    """Yield the steps in which a run may fail, as messages name them."""
+    for step in steps_of(case.scenario.name):
+        yield f"rotate {MACHINE_DEPLOYMENT}" if step == ROTATION else step
 
 
 def _has_no_node(machine: Any) -> bool:

@@ -21,7 +21,7 @@ from clusters.connections import ENVIRONMENT_VARIABLE
 from migration.models import Deadlines
 from tests.chaos import striking
 from tests.chaos.strikes import Met, Orders, from_json
-from tests.flows.run_flow import run
+from tests.flows.run_flow import run_to_state
 
 REQUEST_SECONDS: Final = 2.0
 WATCH_SECONDS: Final = 20
@@ -69,12 +69,14 @@ async def _outcome(orders: Orders) -> dict[str, Any]:
     for strike in orders.strikes:
         if strike.deadlines:
             parameters["deadlines"] = Deadlines().model_copy(update=strike.deadlines)
-    try:
-        report = await run(orders.flow, orders.cluster, **parameters)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the suite judges it
-        traceback.print_exc()
-        return {"outcome": "failed", "error": type(error).__name__, "message": re.sub(r"\s+", " ", str(error))[:2000]}
-    return {"outcome": report.outcome, "message": report.message, "migration": report.migration_id}
+    state = await run_to_state(orders.flow, orders.cluster, **parameters)
+    found: Any = await state.aresult(raise_on_failure=False)
+    if state.is_completed():
+        return {"outcome": found.outcome, "message": found.message, "migration": found.migration_id}
+    traceback.print_exception(found)
+    # What people read is the state's message, not the error's.
+    said = re.sub(r"\s+", " ", state.message or "")
+    return {"outcome": "failed", "error": type(found).__name__, "message": said}
 
 
 def _struck(orders: Orders, how: Met) -> None:

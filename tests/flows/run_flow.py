@@ -19,6 +19,8 @@ from flows.revert_migration import revert_migration
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from prefect.client.schemas.objects import State
+
     from migration.models import MigrationReport
 
 POLL_SECONDS = 0.3
@@ -30,6 +32,14 @@ FLOWS: dict[str, Any] = {
 def run(flow: str, cluster: str, **parameters: Any) -> Coroutine[Any, Any, MigrationReport]:
     """Return a run of the flow of this name on a cluster of the lab, reached by its seed unless `seed` says otherwise."""
     found: Coroutine[Any, Any, MigrationReport] = FLOWS[flow](**{"seed": "lab", "cluster": cluster, **parameters})
+    return found
+
+
+def run_to_state(flow: str, cluster: str, **parameters: Any) -> Coroutine[Any, Any, State[MigrationReport]]:
+    """Return the same, which ends with the run's state instead of an error."""
+    found: Coroutine[Any, Any, State[MigrationReport]] = FLOWS[flow](
+        cluster=cluster, return_state=True, **{"seed": "lab", **parameters}
+    )
     return found
 
 

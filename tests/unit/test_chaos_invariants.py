@@ -10,7 +10,8 @@ import pytest
 from migration.journal import Journal, StoredBackup
 from migration.models import Runbook
 from migration.verification import Baseline
-from tests.chaos.invariants import Look, violations
+from tests.chaos.births import Births, Born
+from tests.chaos.invariants import Known, Look, failed_badly, taken_back_badly, violations
 from tests.chaos.scenarios import BY_NAME, CANAL, CILIUM
 from tests.unit.making import make_migration, make_pod
 
@@ -46,12 +47,32 @@ AFTER = replace(
 )
 
 
-def found(after=AFTER, *, scenario=SCENARIO, before=BEFORE, made=None):
-    return list(violations(scenario, before, after, made or Counter()))
+NOBODY = Born()
+KNOWN = Known(
+    cluster="lab/abc", before=BEFORE, steps=frozenset({"switch CNI", "remove Cilium's files"}), has_api_trouble=False
+)
+WAYS = "To resume: start the flow again. To go back: possible."
+ON_CILIUM = "the Cluster's spec says cilium 1.19.4, kube-proxy mode iptables; Canal is not there"
+
+
+def found(after=AFTER, *, scenario=SCENARIO, before=BEFORE, born=NOBODY):
+    return list(violations(scenario, before, after, born))
+
+
+def moved(count):
+    return Born(before_rotation=Counter({POD.workload: count}))
+
+
+def with_nodes(count, *, lost):
+    return Born(
+        before_rotation=Counter({POD.workload: 1}),
+        in_rotation=Counter({POD.workload: count}),
+        lost_nodes=Counter({POD.workload: lost}),
+    )
 
 
 def test_a_cluster_that_arrived_breaks_nothing():
-    assert found(made=Counter({POD.workload: 1})) == []
+    assert found(born=moved(1)) == []
 
 
 @pytest.mark.parametrize(
@@ -78,18 +99,27 @@ def test_damage_shows(change, word):
 
 
 def test_a_pod_that_was_restarted_twice_shows():
-    assert "of which 2 were born, at most 1 each" in found(made=Counter({POD.workload: 2}))[0]
+    assert "of which 2 were born, at most 1 each" in found(born=moved(2))[0]
 
 
-def test_a_pod_moves_once_more_with_each_node_that_is_replaced():
+def test_a_pod_moves_once_more_with_each_node_that_goes_from_under_it():
     renewed = replace(AFTER, nodes=frozenset({"n3", "n4"}))
 
-    assert found(renewed, scenario=WITH_NODES, made=Counter({POD.workload: 3})) == []
-    assert len(found(renewed, scenario=WITH_NODES, made=Counter({POD.workload: 4}))) == 1
+    assert found(renewed, scenario=WITH_NODES, born=with_nodes(2, lost=2)) == []
+    assert (
+        "lost 1 pods with their nodes, and 2 were born"
+        in found(renewed, scenario=WITH_NODES, born=with_nodes(2, lost=1))[0]
+    )
+
+
+def test_a_node_that_goes_excuses_no_second_restart_for_the_cni():
+    renewed = replace(AFTER, nodes=frozenset({"n3", "n4"}))
+
+    assert "at most 1 each" in found(renewed, scenario=WITH_NODES, born=moved(2))[0]
 
 
 def test_pods_that_came_with_a_cni_are_no_restarts():
-    assert found(made=Counter({"kube-system/Deployment/hubble-relay": 2})) == []
+    assert found(born=Born(before_rotation=Counter({"kube-system/Deployment/hubble-relay": 2}))) == []
 
 
 def test_policies_may_go_with_their_definitions_alone():
@@ -107,3 +137,106 @@ def test_a_way_back_must_say_what_it_takes_back():
 
     assert found(after, scenario=back, before=before) == []
     assert "doesn't say that it takes another one back" in found(silent, scenario=back, before=before)[0]
+
+
+def failed(said, *, at=AFTER, known=KNOWN, is_first=True):
+    return list(failed_badly(known, at, f"{said} {WAYS}", is_first=is_first))
+
+
+def test_a_failure_that_tells_step_and_state_is_true():
+    assert failed(f"lab/abc: step 'switch CNI' failed: no answer. State: {ON_CILIUM}.") == []
+    assert failed(f'lab/abc: step "remove Cilium\'s files" failed: no. State: {ON_CILIUM}.') == []
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        (f"no answer. State: {ON_CILIUM}.", "names no step"),
+        (f"lab/xyz: step 'switch CNI' failed: no. State: {ON_CILIUM}.", "names no step"),
+        (f"lab/abc: step 'the runbook' failed: no. State: {ON_CILIUM}.", "names no step"),
+        ("lab/abc: step 'switch CNI' failed: no. State: the Cluster's spec says canal v3.30;.", "something else"),
+        ("lab/abc: step 'switch CNI' failed: no. State: nothing was changed by this run.", "nothing was changed"),
+        ("lab/abc: step 'switch CNI' failed: no. State: it could not be looked at.", "could be looked at"),
+    ],
+)
+def test_an_untrue_word_of_a_failure_shows(said, word):
+    assert any(word in line for line in failed(said)), failed(said)
+
+
+def test_a_failure_before_anything_was_changed_may_say_so():
+    said = "lab/abc: step 'switch CNI' failed: no. State: nothing was changed by this run."
+
+    assert failed(said, at=BEFORE) == []
+    assert failed(said, at=replace(BEFORE, journal=Journal(migrations=(DONE,)))) != []
+    assert failed(said, is_first=False) == []
+
+
+def test_api_servers_in_trouble_can_t_be_looked_at():
+    said = "lab/abc: step 'switch CNI' failed: no answer. State: it could not be looked at: no answer."
+
+    assert failed(said, known=replace(KNOWN, has_api_trouble=True)) == []
+
+
+def test_a_failure_that_says_no_way_forward_shows():
+    said = f"lab/abc: step 'switch CNI' failed: no answer. State: {ON_CILIUM}."
+
+    assert len(list(failed_badly(KNOWN, AFTER, said, is_first=True))) == 2
+
+
+def test_a_run_that_says_it_went_back_must_have():
+    said = "lab/abc was not migrated: no answer. The run was taken back as asked for, and everything is as before"
+
+    assert list(taken_back_badly(KNOWN, BEFORE, said)) == []
+    assert len(list(taken_back_badly(KNOWN, AFTER, said))) == 1
+    assert len(list(taken_back_badly(KNOWN, BEFORE, "lab/abc: it failed"))) == 1
+
+
+def item(uid, node, *, name="web-1"):
+    """A pod as an API server gives it."""
+    owner = {"kind": "StatefulSet", "name": "web", "controller": True}
+    metadata = {"namespace": "shop", "name": name, "uid": uid, "ownerReferences": [owner]}
+    return {"metadata": metadata, "spec": {"nodeName": node, "containers": []}, "status": {"phase": "Running"}}
+
+
+@pytest.fixture
+def births():
+    """A pod on a node, before anything happens."""
+    noted = Births()
+    noted.note_machine({"metadata": {"uid": "m1"}})
+    noted.note_pod(item("p1", "n1"))
+    noted.begin()
+    return noted
+
+
+def test_a_birth_before_a_new_machine_is_the_cni_s(births):
+    births.note_pod(item("p2", "n1"))
+
+    assert births.told(nodes=["n1"]) == moved_one()
+
+
+def moved_one(**more):
+    return Born(before_rotation=Counter({"shop/StatefulSet/web": 1}), **more)
+
+
+def test_a_birth_after_it_is_for_the_node_that_goes(births):
+    births.note_pod(item("p2", "n1"))
+    births.begin_rotation({"p2"})
+    births.note_pod(item("p3", "n2"))
+
+    one = Counter({"shop/StatefulSet/web": 1})
+    assert births.told(nodes=["n2"]) == moved_one(in_rotation=one, lost_nodes=one)
+
+
+def test_a_pod_that_went_before_lost_no_node(births):
+    births.begin_rotation(set())
+
+    assert births.told(nodes=["n2"]) == NOBODY
+
+
+def test_the_first_machine_that_is_new_begins_the_rotation(births):
+    births.note_machine({"metadata": {"uid": "m1"}})
+    births.note_pod(item("p2", "n1"))
+    births.note_machine({"metadata": {"uid": "m2"}})
+    births.note_pod(item("p3", "n1"))
+
+    assert births.told(nodes=["n1"]) == moved_one(in_rotation=Counter({"shop/StatefulSet/web": 1}))

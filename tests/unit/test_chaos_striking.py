@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.chaos import striking
 from tests.chaos.strikes import LATE, STRUCK, Orders, Strike
 from tests.chaos.striking import Striker
 
@@ -29,7 +28,7 @@ def begin(monkeypatch, told):
         raise Killed
 
     def begun(**strike):
-        monkeypatch.setattr(striking.os, "kill", kill)
+        monkeypatch.setattr("os.kill", kill)
         order = Strike(kind="kill", step="verify", **strike)
         orders = Orders(
             flow="", cluster="abc", parameters={}, connections="", lab="", log="", result="", strikes=(order,)
