@@ -21,15 +21,21 @@ from prefect.settings import (
 )
 from prefect.testing.utilities import prefect_test_harness
 
+from clusters import narrowing
 from clusters.api import KubeApi, open_api
+from clusters.kinds import APPLICATION_INSTALLATIONS, DAEMON_SETS
 from clusters.kubernetes_seed import KubernetesSeed
 from clusters.seed import Seed
+from migration.cilium import is_deployed
+from migration.journal import NAMESPACE
 from tests.chaos.scenarios import CANAL, Place
 from tests.chaos.strikes import LATE, Orders, to_json
+from tests.clusters.looking import becomes
+from tests.clusters.on_cilium import change_values, is_configured
 from tests.flows.belongings import plant
 from tests.running_lab import RunningLab, lab_process
 
-SIZE: Final = ("--nodes", "2", "--pods", "16", "--grace-seconds", "0", "--speed", "200")
+SIZE: Final = ("--nodes", "3", "--machine-deployments", "2", "--pods", "16", "--grace-seconds", "0", "--speed", "200")
 RUN_SECONDS: Final = 120.0
 """A run that takes longer than this hangs."""
 
@@ -53,6 +59,19 @@ class Ground:
         seed, cluster = _kubeconfig(self.lab.seed_kubeconfig), _kubeconfig(Path(found))
         async with open_api(seed, where="seed lab") as above, open_api(cluster, where=f"cluster {self.name}") as api:
             yield KubernetesSeed(above, "lab"), api
+
+    async def forget_other_modes(self) -> None:
+        """Have Cilium the values that KKP gives it on a cluster that was created on ebpf."""
+        async with self.open() as (_, api):
+            await change_values(api, cni={"exclusive": False}, tunnelPort=0)
+
+            async def runs_with_them() -> bool:
+                application = await api.get(APPLICATION_INSTALLATIONS, "cilium", namespace=NAMESPACE)
+                agents = await api.get(DAEMON_SETS, "cilium", namespace=NAMESPACE)
+                is_settled = is_deployed(narrowing.application(application)) and narrowing.rollout(agents).is_rolled_out
+                return is_settled and await is_configured(api, "cni-chaining-mode", None)
+
+            await becomes(runs_with_them)
 
     async def prepare(self) -> None:
         """Leave it with what a cluster of the lab doesn't have by itself."""

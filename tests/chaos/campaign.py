@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.arena import End, Field, Ground, Mother
-from tests.chaos.scenarios import BY_NAME, CANAL, CANAL_IPVS, CILIUM, CILIUM_EBPF, Place, Scenario, way_to
+from tests.chaos.scenarios import BORN_ON_EBPF, BY_NAME, CANAL, CANAL_IPVS, CILIUM, CILIUM_EBPF, Place, Scenario, way_to
 from tests.chaos.trial import GOOD, Verdict, try_case
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Front:
         if end.outcome not in GOOD:
             self._field.set_aside(ground)
             raise RuntimeError(f"{scenario.name} without any trouble ended as {end.outcome}: {end.error} {end.message}")
+        if scenario.end == BORN_ON_EBPF:
+            await ground.forget_other_modes()
         _passed(ground, scenario, scenario.name)
 
 
@@ -162,6 +164,7 @@ _BACK: Final = {
     CANAL_IPVS: ("change-proxy-mode+back",),
     CILIUM: ("cilium-to-canal",),
     CILIUM_EBPF: ("change-proxy-mode+from-ebpf", "cilium-to-canal"),
+    BORN_ON_EBPF: ("cilium-to-canal+born-on-ebpf",),
 }
 """What leads a cluster back to Canal with iptables."""
 

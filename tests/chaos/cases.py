@@ -17,7 +17,7 @@ from migration.models import Stretch
 from tests.chaos.patterns import LOCK, SAFE_POINT
 from tests.chaos.platform_troubles import PLATFORM
 from tests.chaos.recording import Asked, changes_of, events_of, requests_of, steps_of
-from tests.chaos.scenarios import BY_NAME, FLOWS, SCENARIOS, Scenario
+from tests.chaos.scenarios import BORN_ON_EBPF, BY_NAME, FLOWS, GOING_BACK, SCENARIOS, Scenario
 from tests.chaos.strikes import Moment, Strike
 
 KILLS: Final = ("kill-before", "kill-inside", "kill-after")
@@ -32,6 +32,47 @@ BUNDLE: Final = 5
 MOST_TIMES: Final = 6
 FEW_TIMES: Final = 3
 RETRY_AFTER_SECONDS: Final = 1
+
+
+APART: Final = {
+    "canal-to-cilium+rest": ("allow CNI migration", "switch CNI", "restart pods", "finish migration"),
+    "cilium-to-canal+born-on-ebpf": (
+        "prepare Cilium's removal",
+        "switch CNI",
+        "remove Cilium",
+        "restart pods",
+        "close old nodes",
+        "rotate MachineDeployment",
+    ),
+}
+"""Scenarios that are killed where they differ from all others, and the steps in which they do."""
+DECISIVE_CHANGES: Final = "decisive changes"
+EVERY_TROUBLE: Final = "every-trouble"
+WITH_EVERY_TROUBLE: Final = (
+    "canal-to-cilium+nodes",
+    "canal-to-cilium+rest",
+    "cilium-to-canal+born-on-ebpf",
+    "change-proxy-mode+nodes",
+    "revert-migration+to-canal",
+)
+"""Scenarios whose decisive changes meet each kind of trouble; together they have all of those."""
+DECISIVE: Final = (
+    ("allow CNI migration", "PATCH", "/clusters/"),
+    ("switch CNI", "PATCH", "/clusters/"),
+    ("switch kube-proxy mode", "PATCH", "/clusters/"),
+    ("prepare Cilium's removal", "PATCH", "/applicationinstallations/"),
+    ("remove Cilium", "DELETE", "/applicationinstallations/"),
+    ("remove Canal", "DELETE", "/daemonsets/"),
+    ("restart pods", "DELETE", "/pods/"),
+    ("restart pods", "POST", "/eviction"),
+    ("restart pods", "PUT", "/configmaps/"),
+    ("restore policies", "POST", "networkpolicies"),
+    ("close old nodes", "PATCH", "/nodes/"),
+    ("rotate MachineDeployment", "PATCH", "/machinedeployments/"),
+    ("finish migration", "PATCH", "/clusters/"),
+    (LOCK, "PUT", "/leases/"),
+)
+"""Step, method and what the path says of the changes that move a cluster, and of what keeps account of them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +91,11 @@ class Case:
         return self.scenario.flow
 
     @property
+    def least_met(self) -> int:
+        """How many of its strikes a run must meet: all, but one of reads that share a case, for some are not needed."""
+        return 1 if all(strike.method == "GET" for strike in self.strikes) else len(self.strikes)
+
+    @property
     def wants_fresh_cluster(self) -> bool:
         """Whether it meets what is asked for once in a cluster's life: its first journal and its first lease."""
         return any(strike.method == "POST" and strike.path.endswith(_MADE_ONCE) for strike in self.strikes)
@@ -66,6 +112,9 @@ def _of_flow(seed: int, flow: str) -> Iterator[Case]:
     yield from _platform(seed, flow)
     yield from _clock(seed, flow)
     yield from _landings(seed, flow)
+    yield from _apart(seed, flow)
+    yield from _every_trouble(seed, flow)
+    yield from _going_back(seed, flow)
 
 
 def find_case(case_id: str) -> Case:
@@ -109,6 +158,8 @@ def _spread_over_steps(queues: list[list[Case]], count: int) -> list[Case]:
 
 def _family(case: Case) -> str:
     first = case.strikes[0]
+    if case.scenario.name in APART or case.fault == EVERY_TROUBLE or case.scenario.goes_back:
+        return "apart"
     if case.fault in KILLS:
         return case.fault
     if first.kind == "request":
@@ -127,11 +178,12 @@ def _sharpest(scenarios: Iterable[Scenario]) -> list[Scenario]:
 
 
 def _with_step(flow: str) -> dict[str, list[Scenario]]:
-    """Return for each step of a flow the scenarios that lead through it."""
+    """Return for each step of a flow the scenarios that lead through it, of those that are not apart."""
     found: dict[str, list[Scenario]] = defaultdict(list)
     for scenario in _scenarios(flow):
-        for step in steps_of(scenario.name):
-            found[step].append(scenario)
+        if scenario.name not in APART:
+            for step in steps_of(scenario.name):
+                found[step].append(scenario)
     return found
 
 
@@ -205,22 +257,24 @@ def _troubled(
     step = requests[0].step
     # A lock that can't be freed expires by itself, but not within a case; and nobody writes an object for that long.
     times = FEW_TIMES if len(requests) > 1 or step == LOCK or trouble == "409" else MOST_TIMES
-    strikes = tuple(
-        Strike(
-            kind="request",
-            step=step,
-            trouble=trouble,
-            server=asked.server,
-            method=asked.method,
-            path=asked.path,
-            watch=asked.watch,
-            nth=chance.randint(1, _surely(asked)),
-            times=chance.randint(1, 2 if trouble.startswith("timeout") else times),
-            retry_after_seconds=RETRY_AFTER_SECONDS if trouble == "429" else None,
-        )
-        for asked in requests
-    )
+    times = 2 if trouble.startswith("timeout") else times
+    strikes = tuple(_trouble(asked, trouble, times=times, chance=chance) for asked in requests)
     return Case(_id(scenario, step, trouble, seed, number), scenario, step, trouble, strikes)
+
+
+def _trouble(asked: Asked, trouble: str, *, times: int, chance: random.Random) -> Strike:
+    return Strike(
+        kind="request",
+        step=asked.step,
+        trouble=trouble,
+        server=asked.server,
+        method=asked.method,
+        path=asked.path,
+        watch=asked.watch,
+        nth=chance.randint(1, _surely(asked)),
+        times=chance.randint(1, times),
+        retry_after_seconds=RETRY_AFTER_SECONDS if trouble == "429" else None,
+    )
 
 
 def _surely(asked: Asked) -> int:
@@ -272,6 +326,78 @@ def _landings(seed: int, flow: str) -> Iterator[Case]:
 
 
 LANDING: Final = ("switch CNI", "restart pods", "remove Canal", "switch kube-proxy mode", "rotate MachineDeployment")
+
+
+def _apart(seed: int, flow: str) -> Iterator[Case]:
+    """Yield kills of what only a scenario of its own leads through, and a run that has to land from there."""
+    for scenario in _scenarios(flow):
+        for step in APART.get(scenario.name, ()):
+            for fault in KILLS:
+                chance = _chance(seed, scenario.name, step, fault)
+                yield _single(seed, scenario, fault, _kill(chance, scenario, step, fault))
+        if scenario.start == BORN_ON_EBPF:
+            chance = _chance(seed, scenario.name, "land")
+            strike = _kill(chance, scenario, "close old nodes", "kill-inside")
+            yield _single(seed, scenario, "kill-and-land", dataclasses.replace(strike, then_stopped=True))
+
+
+def _every_trouble(seed: int, flow: str) -> Iterator[Case]:
+    """Yield runs in which every decisive change meets trouble, each in the next run another kind, until it has had all."""
+    for scenario in (BY_NAME[name] for name in WITH_EVERY_TROUBLE):
+        if scenario.flow == flow:
+            changes = decisive_changes(scenario)
+            for number in range(len(CHANGE_TROUBLES)):
+                chance = _chance(seed, scenario.name, EVERY_TROUBLE, str(number))
+                strikes = tuple(
+                    _trouble(asked, CHANGE_TROUBLES[(number + place) % len(CHANGE_TROUBLES)], times=1, chance=chance)
+                    for place, asked in enumerate(changes)
+                )
+                case_id = _id(scenario, DECISIVE_CHANGES, EVERY_TROUBLE, seed, number + 1)
+                yield Case(case_id, scenario, DECISIVE_CHANGES, EVERY_TROUBLE, strikes)
+
+
+def decisive_changes(scenario: Scenario) -> list[Asked]:
+    """Return what a run of this scenario changes that moves the cluster, or keeps account of that."""
+    return [
+        asked
+        for asked in requests_of(scenario.name)
+        if any((asked.step, asked.method) == (step, method) and part in asked.path for step, method, part in DECISIVE)
+    ]
+
+
+RETURNS: Final = (
+    ("", 1),
+    ("switch CNI", 2),
+    ("remove Cilium", 1),
+    ("restart pods", 2),
+    ("rotate MachineDeployment", 1),
+    ("finish migration", 1),
+)
+"""Steps in which a run is killed that takes itself back, and which time it comes through them then; none at first."""
+
+
+def _going_back(seed: int, flow: str) -> Iterator[Case]:
+    """Yield runs that are refused a pod's restart for good and so take themselves back; all but one die over that."""
+    if GOING_BACK.flow != flow:
+        return
+    for step, turn in RETURNS:
+        chance = _chance(seed, GOING_BACK.name, step)
+        refused = Strike(
+            kind="request",
+            step="restart pods",
+            trouble="403",
+            server="cluster",
+            method="DELETE",
+            path="/api/v1/namespaces/[^/]+/pods/[^/]+",
+            nth=chance.randint(1, 8),
+        )
+        if not step:
+            yield _single(seed, GOING_BACK, "refused", refused)
+            continue
+        kill = Strike(kind="kill", step=step, turn=turn, changing=True, answered=chance.choice((True, False)))
+        yield Case(
+            _id(GOING_BACK, step, "kill-going-back", seed, 1), GOING_BACK, step, "kill-going-back", (refused, kill)
+        )
 
 
 def _single(seed: int, scenario: Scenario, fault: str, strike: Strike) -> Case:

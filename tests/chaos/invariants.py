@@ -26,7 +26,7 @@ from tests.chaos.births import Born
 from tests.chaos.scenarios import Place, Scenario
 from tests.flows.belongings import belongings
 
-NODE_COUNT: Final = 2
+NODE_COUNT: Final = 3
 
 
 _FAILED: Final = re.compile(r"(?P<cluster>\S+): step (?P<quote>['\"])(?P<step>.+?)(?P=quote) failed: ")
@@ -95,7 +95,7 @@ async def look(seed: Seed, api: KubeApi, cluster: str) -> Look:
 def violations(scenario: Scenario, before: Look, after: Look, born: Born) -> Iterator[str]:
     """Yield what is not as it must be after the scenario has been gone through, however often it was interrupted."""
     if after.place != scenario.end:
-        yield f"target: the Cluster says {after.network}, wanted was {' with '.join(scenario.end)}"
+        yield f"target: the Cluster says {after.network}, wanted was {scenario.end.cni} with {scenario.end.proxy_mode}"
     if after.on_old_cni:
         yield f"pods: not on {after.place.cni}: {_some(after.on_old_cni)}"
     if after.labelled:
@@ -212,10 +212,11 @@ def _records(scenario: Scenario, before: Journal, after: Look) -> Iterator[str]:
     fresh = [migration for migration in journal.migrations if migration.id not in known]
     if journal.current or journal.open_migration() or any(migration.is_open for migration in journal.migrations):
         yield f"journal: migration {journal.current or '?'} is still open"
-    if len(fresh) != 1:
-        yield f"journal: {len(fresh)} new migrations, not 1: {', '.join(str(found.target) for found in fresh)}"
-    elif scenario.takes_back and not fresh[0].reverts:
-        yield f"journal: migration {fresh[0].id} doesn't say that it takes another one back"
+    wanted = 2 if scenario.goes_back else 1
+    if len(fresh) != wanted:
+        yield f"journal: {len(fresh)} new migrations, not {wanted}: {', '.join(str(found.target) for found in fresh)}"
+    elif (scenario.takes_back or scenario.goes_back) and not fresh[-1].reverts:
+        yield f"journal: migration {fresh[-1].id} doesn't say that it takes another one back"
     pointed = {
         secret: found.id for found in journal.migrations for backup in found.backups for secret in backup.secrets
     }

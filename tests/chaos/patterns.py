@@ -23,22 +23,25 @@ _RANDOM_NAMES: Final = (
     "ciliumidentities",
     "ciliumnodes",
     "controllerrevisions",
+    "projects",
 )
 _OBJECT: Final = re.compile(
     r"(?P<place>(/api/[^/]+|/apis/[^/]+/[^/]+)(/namespaces/[^/]+)?)"
     r"/(?P<kind>[a-z]+)/(?P<name>[^/]+)(?P<rest>/[a-z]+)?\Z"
 )
+_PROJECT: Final = re.compile(r"(?<=/projects/)[^/]+(?=/clusters/)")
 _NAMESPACE: Final = re.compile(r"/namespaces/(?!kube-system\b|cluster-)[^/]+")
 
 
 def pattern_of(method: str, path: str, *, cluster: str) -> str:
     """Return a regular expression for a request's path, in which `{cluster}` stands for the cluster's name.
 
-    An object that goes is one of many of its kind, and a pod or a Secret has another name in each cluster.
+    An object that goes is one of many of its kind, and a pod, a Secret or a project of KKP's REST API has another name
+    in each cluster.
     """
     found = _OBJECT.match(path)
     if found is None or (found["kind"] not in _RANDOM_NAMES and method != "DELETE"):
-        return _escaped(path, cluster)
+        return "[^/]+".join(_escaped(part, cluster) for part in _PROJECT.split(path))
     place = "[^/]+".join(_escaped(part, cluster) for part in _split(found["place"]))
     return f"{place}/{found['kind']}/[^/]+{found['rest'] or ''}"
 

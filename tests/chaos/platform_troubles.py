@@ -38,6 +38,8 @@ PLATFORM: Final[tuple[tuple[str, str, str, Mapping[str, Any]], ...]] = (
     ("cilium-to-canal", "restart pods", "stuck-pod", {"subject": "payments/*", **_WHILE}),
     ("cilium-to-canal+nodes", _NODES, "node-never-joins", _WHILE),
     ("cilium-to-canal+nodes", _NODES, "node-never-joins", _LONG),
+    ("cilium-to-canal+born-on-ebpf", _NODES, "node-never-joins", _WHILE),
+    ("cilium-to-canal+born-on-ebpf", _NODES, "node-never-joins", _LONG),
     ("change-proxy-mode", "switch kube-proxy mode", "slow-control-plane", {"subject": "{cluster}", **_WHILE}),
     ("change-proxy-mode+to-ebpf", "switch kube-proxy mode", "agent-crash-loop", _WHILE),
     ("change-proxy-mode+from-ebpf", "switch kube-proxy mode", "agent-crash-loop", _LONG),

@@ -47,14 +47,14 @@ def steps_of(scenario: str) -> dict[str, int]:
 
 
 def write(found: dict[str, Any]) -> None:
-    """Keep a recording, one request a line; what another scenario of the flow asks for in the same step is left out."""
+    """Keep a recording, one request a line; what another scenario of the flow reads in the same step is left out."""
     lines = []
     known: set[tuple[str, ...]] = set()
     for name, run in found.items():
         kept = []
         for request in run["requests"]:
             key = (name.partition("+")[0], *map(str, request[:-1]))
-            if key not in known:
+            if key not in known or request[2] != "GET":
                 known.add(key)
                 kept.append(request)
         requests = ",\n".join(f"   {json.dumps(request)}" for request in kept)

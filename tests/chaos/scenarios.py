@@ -16,12 +16,16 @@ class Place(NamedTuple):
 
     cni: str
     proxy_mode: str
+    history: str = ""
+    """What else is special about how it came there."""
 
 
 CANAL: Final = Place("canal", "iptables")
 CANAL_IPVS: Final = Place("canal", "ipvs")
 CILIUM: Final = Place("cilium", "iptables")
 CILIUM_EBPF: Final = Place("cilium", "ebpf")
+BORN_ON_EBPF: Final = Place("cilium", "ebpf", "never had another mode")
+"""KKP refuses to let its Cilium be prepared for its removal there: pods move with their nodes (docs/platform.md 1.4)."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,13 @@ class Scenario:
 
     @property
     def replaces_nodes(self) -> bool:
-        """Whether its nodes are replaced in the end."""
-        return bool(self.parameters.get("rotate_nodes", True))
+        """Whether its nodes are replaced in the end; a run that goes back to Canal replaces them in any case."""
+        return self.goes_back or bool(self.parameters.get("rotate_nodes", True))
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether a run that fails takes itself back, and so ends where it began."""
+        return self.parameters.get("on_failure") == "revert"
 
     @property
     def changes_cni(self) -> bool:
@@ -58,8 +67,10 @@ class Scenario:
 
     @property
     def moves(self) -> int:
-        """How often each pod is born anew for the CNI's sake: not at all, or once."""
-        return int(self.changes_cni)
+        """How often each pod is born anew for the CNI's sake: not at all, once, or once there and once back."""
+        if self.start == BORN_ON_EBPF:
+            return 0
+        return 2 if self.goes_back else int(self.changes_cni)
 
     @property
     def removes_definitions(self) -> bool:
@@ -68,21 +79,29 @@ class Scenario:
 
 
 STAY: Final = {"rotate_nodes": False}
+TO_EBPF: Final = {**STAY, "proxy_mode": "ebpf"}
 TO_CANAL: Final = {"canal_version": CANAL_VERSION, **NODES_STAY}
 
 SCENARIOS: Final = (
     Scenario("canal-to-cilium", CANAL, CILIUM, STAY),
-    Scenario("canal-to-cilium+ebpf", CANAL, CILIUM_EBPF, {**STAY, "proxy_mode": "ebpf"}),
+    Scenario("canal-to-cilium+ebpf", CANAL, CILIUM_EBPF, TO_EBPF),
     Scenario("canal-to-cilium+definitions", CANAL, CILIUM, {**STAY, "remove_crds": True}),
     Scenario("canal-to-cilium+nodes", CANAL, CILIUM),
+    Scenario("canal-to-cilium+rest", CANAL, CILIUM, {**STAY, "seed": "lab-api", "pods": {"strategy": "evict"}}),
     Scenario("cilium-to-canal", CILIUM, CANAL, TO_CANAL),
     Scenario(
         "cilium-to-canal+definitions", CILIUM_EBPF, CANAL, {**TO_CANAL, "proxy_mode": "iptables", "remove_crds": True}
     ),
     Scenario("cilium-to-canal+nodes", CILIUM, CANAL, {"canal_version": CANAL_VERSION}),
+    Scenario(
+        "cilium-to-canal+born-on-ebpf",
+        BORN_ON_EBPF,
+        CANAL,
+        {"canal_version": CANAL_VERSION, "proxy_mode": "iptables"},
+    ),
     Scenario("change-proxy-mode", CANAL, CANAL_IPVS, {**STAY, "proxy_mode": "ipvs"}),
     Scenario("change-proxy-mode+back", CANAL_IPVS, CANAL, {**STAY, "proxy_mode": "iptables"}),
-    Scenario("change-proxy-mode+to-ebpf", CILIUM, CILIUM_EBPF, {**STAY, "proxy_mode": "ebpf"}),
+    Scenario("change-proxy-mode+to-ebpf", CILIUM, CILIUM_EBPF, TO_EBPF),
     Scenario("change-proxy-mode+from-ebpf", CILIUM_EBPF, CILIUM, {**STAY, "proxy_mode": "iptables"}),
     Scenario("change-proxy-mode+nodes", CANAL_IPVS, CANAL, {"proxy_mode": "iptables"}),
     Scenario("revert-migration+to-canal", CILIUM, CANAL, NODES_STAY, takes_back="canal-to-cilium+definitions"),
@@ -91,7 +110,12 @@ SCENARIOS: Final = (
     Scenario("revert-migration+mode", CILIUM_EBPF, CILIUM, STAY, takes_back="change-proxy-mode+to-ebpf"),
 )
 
-BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
+GOING_BACK: Final = Scenario("canal-to-cilium+going-back", CANAL, CANAL, {"on_failure": "revert"})
+"""Fails by its strike, so there is no run of it without trouble."""
+AS_BORN: Final = Scenario("canal-to-cilium+as-if-born-on-ebpf", CANAL, BORN_ON_EBPF, TO_EBPF)
+"""Leads to where another scenario starts; once there, Cilium's values are made what KKP gives to such a cluster."""
+
+BY_NAME: Final = {scenario.name: scenario for scenario in (*SCENARIOS, GOING_BACK, AS_BORN)}
 FLOWS: Final = tuple(dict.fromkeys(scenario.flow for scenario in SCENARIOS))
 
 
@@ -108,4 +132,5 @@ _WAYS: Final[Mapping[Place, tuple[str, ...]]] = {
     CANAL_IPVS: ("change-proxy-mode",),
     CILIUM: ("canal-to-cilium",),
     CILIUM_EBPF: ("canal-to-cilium+ebpf",),
+    BORN_ON_EBPF: (AS_BORN.name,),
 }

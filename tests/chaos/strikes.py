@@ -32,7 +32,7 @@ class Strike:
     """Whether it strikes after the API server has acted."""
     trouble: str = ""
     server: str = ""
-    """`seed` or `cluster`."""
+    """`seed`, `cluster`, or `kkp` for KKP's REST API."""
     method: str = ""
     path: str = ""
     """Regular expression of the whole path."""

@@ -16,12 +16,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import prefect
 
 import tasks
 from clusters.api import KubeApi
+from clusters.kkp_api.client import KkpApi
 from lab.control import BadInput
 from lab.directory import NoLabRuns
 from lab.remote import RemoteLab
@@ -29,6 +30,9 @@ from tasks import policy
 from tests.chaos.patterns import SHARED_STEPS, changes_something, is_counted, pattern_of, step_name, step_of
 from tests.chaos.shifted_clock import ShiftedClock
 from tests.chaos.strikes import LATE, STRUCK, Kind, Met, Moment, Orders, Strike
+
+_SERVERS: Final = {"seed ": "seed", "KKP API ": "kkp"}
+"""How messages of the product name servers; all others are user clusters'."""
 
 
 def nothing() -> None:
@@ -97,9 +101,9 @@ class Striker:
         self._at("before the record")
         self._acting = False
 
-    def asking(self, api: KubeApi, method: str, path: str, *, watch: bool) -> Callable[[], None]:
+    def asking(self, where: str, method: str, path: str, *, watch: bool) -> Callable[[], None]:
         """Note a request that is about to be sent; returns what is to be done when it was answered."""
-        server = "seed" if api.where.startswith("seed") else "cluster"
+        server = next((name for sign, name in _SERVERS.items() if where.startswith(sign)), "cluster")
         step, changing = step_of(self._step, path), changes_something(method, path)
         self.seen[step, server, method, pattern_of(method, path, cluster=self._cluster), watch] += 1
         self._meet_request(step, server, method, path, watch=watch)
@@ -170,7 +174,7 @@ class Striker:
         self._lab.add_fault(
             "request",
             strike.trouble,
-            server="lab" if server == "seed" else self._cluster,
+            server={"seed": "lab", "kkp": "kkp"}.get(server, self._cluster),
             method=strike.method,
             path=f"^{re.escape(path)}$",
             times=strike.times,
@@ -219,11 +223,11 @@ def product_tasks() -> list[Any]:
 
 
 def _listen_to_requests(striker: Striker) -> None:
-    responding, watching = KubeApi._respond, KubeApi.watch
+    responding, watching, requesting = KubeApi._respond, KubeApi.watch, KkpApi._request
 
     @asynccontextmanager
     async def respond(api: KubeApi, method: str, path: str, **named: Any) -> AsyncIterator[Any]:
-        answered = striker.asking(api, method, path, watch="watch" in (named.get("query") or {}))
+        answered = striker.asking(api.where, method, path, watch="watch" in (named.get("query") or {}))
         async with responding(api, method, path, **named) as response:
             answered()
             yield response
@@ -233,6 +237,13 @@ def _listen_to_requests(striker: Striker) -> None:
             striker.event()
             yield event
 
+    async def request(api: KkpApi, method: str, path: str, *arguments: Any) -> Any:
+        answered = striker.asking(api.where, method, path, watch=False)
+        response = await requesting(api, method, path, *arguments)
+        answered()
+        return response
+
+    KkpApi._request = request  # type: ignore[assignment, method-assign]
     KubeApi._respond = respond  # type: ignore[assignment, method-assign]
     KubeApi.watch = watch  # type: ignore[assignment, method-assign]
 

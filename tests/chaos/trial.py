@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 RUNS: Final = 3
 """The struck one, and at most two more."""
+REVERT: Final = "revert-migration"
 TAKEN_BACK: Final = migration.errors.MigrationReverted.__name__
 GOOD: Final = ("migrated", "taken back", "nothing to do")
 LOG_LINES: Final = 15
+WAY_AND_BACK: Final = ("canal-to-cilium+nodes", "cilium-to-canal+nodes")
+"""What a run that takes itself back goes through."""
 ROTATION: Final = "rotate MachineDeployment"
-MACHINE_DEPLOYMENT: Final = "kube-system/workers-1"
+MACHINE_DEPLOYMENTS: Final = ("kube-system/workers-1", "kube-system/workers-2")
 REPAIR_SECONDS: Final = 4.0
 """How often somebody sees to the Machines: one without a node since the last time is replaced."""
 WINDOW_HOURS: Final = 6
@@ -68,7 +71,7 @@ async def try_case(mother: Mother, ground: Ground, case: Case) -> Verdict:
         await trial.hold()
     first, broken = trial.ends[0], tuple(trial.broken)
     status: Status = "through" if len(trial.ends) == 1 else "resumed"
-    if broken or not first.struck:
+    if broken or first.struck < case.least_met:
         status = "failed" if broken else "missed"
     return Verdict(
         status,
@@ -112,9 +115,9 @@ class Trial:
             self._ground.lab.remote.clear_faults()
             repairing.cancel()
             await asyncio.gather(repairing, return_exceptions=True)
-            if end.outcome in GOOD or end.outcome == "hung":
-                return
             self.broken += await self._untruths(before, end, is_first=number == 0)
+            if _is_over(end) or end.outcome == "hung":
+                return
             await self._let_lease_expire()
 
     async def _untruths(self, before: Look, end: End, *, is_first: bool) -> list[str]:
@@ -142,9 +145,12 @@ class Trial:
         parameters = {**scenario.parameters, **windows}
         if number == 1 and any(strike.then_stopped for strike in self._case.strikes):
             parameters["stop_at_safe_point"] = True
+        flow = scenario.flow
+        if number and scenario.goes_back:
+            flow, parameters = REVERT, {}  # as the message of a run says that was killed while it went back
         orders = self._mother.orders(
             self._ground,
-            scenario.flow,
+            flow,
             parameters,
             strikes=() if number else self._case.strikes,
             hours=NEXT_DAY if number and windows else 0.0,
@@ -176,8 +182,16 @@ class Trial:
 
 def _names_of_steps(case: Case) -> Iterator[str]:
     """Yield the steps in which a run may fail, as messages name them."""
-    for step in steps_of(case.scenario.name):
-        yield f"rotate {MACHINE_DEPLOYMENT}" if step == ROTATION else step
+    recorded = WAY_AND_BACK if case.scenario.goes_back else (case.scenario.name,)
+    for step in (step for name in recorded for step in steps_of(name)):
+        yield step
+        if step == ROTATION:
+            yield from (f"rotate {name}" for name in MACHINE_DEPLOYMENTS)
+
+
+def _is_over(end: End) -> bool:
+    """Tell whether a run has seen its migration through, there or back."""
+    return end.outcome in GOOD or end.error == TAKEN_BACK
 
 
 def _has_no_node(machine: Any) -> bool:
@@ -212,7 +226,7 @@ def _judged(ends: list[End], case: Case) -> list[str]:
             found.append(f"run {number} ended with an error that nobody foresaw: {end.error}: {end.message}")
     if any(strike.waits for strike in case.strikes) and not ends[0].waits:
         found.append("the run did not wait for its window, though the clock had jumped past its end")
-    if ends[-1].outcome not in GOOD:
+    if not _is_over(ends[-1]):
         found.append(f"the last of {len(ends)} runs ended as {ends[-1].outcome}: {ends[-1].error} {ends[-1].message}")
     return found
 

@@ -18,6 +18,8 @@ from tenacity import wait_random_exponential
 
 from clusters import api, watching
 from clusters.connections import ENVIRONMENT_VARIABLE
+from clusters.kkp_api import client, polling
+from clusters.steps import pods
 from migration.models import Deadlines
 from tests.chaos import striking
 from tests.chaos.strikes import Met, Orders, from_json
@@ -25,6 +27,8 @@ from tests.flows.run_flow import run_to_state
 
 REQUEST_SECONDS: Final = 2.0
 WATCH_SECONDS: Final = 20
+POLL_SECONDS: Final = 0.3
+EVICTION_PAUSE_SECONDS: Final = 0.2
 TASK_RETRIES_SECONDS: Final = [0.2, 0.5, 1, 2]
 
 
@@ -49,6 +53,10 @@ def hurry() -> None:
     api.REQUEST_SECONDS = REQUEST_SECONDS  # type: ignore[misc]
     api.WATCH_SECONDS = WATCH_SECONDS  # type: ignore[misc]
     api._backoff = wait_random_exponential(multiplier=0.02, max=0.2)
+    client.REQUEST_SECONDS = REQUEST_SECONDS  # type: ignore[misc]
+    client._backoff = api._backoff
+    polling.POLL_SECONDS = POLL_SECONDS  # type: ignore[misc]
+    pods.EVICTION_PAUSE_SECONDS = EVICTION_PAUSE_SECONDS  # type: ignore[misc]
     watching.RETRY_PAUSES_SECONDS = (0.02, 0.05, 0.2, 0.5)  # type: ignore[misc]
     for task in striking.product_tasks():
         task.retry_delay_seconds = TASK_RETRIES_SECONDS[: task.retries]

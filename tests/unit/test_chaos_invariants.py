@@ -12,7 +12,7 @@ from migration.models import Runbook
 from migration.verification import Baseline
 from tests.chaos.births import Births, Born
 from tests.chaos.invariants import Known, Look, failed_badly, taken_back_badly, violations
-from tests.chaos.scenarios import BY_NAME, CANAL, CILIUM
+from tests.chaos.scenarios import BY_NAME, CANAL, CILIUM, GOING_BACK
 from tests.unit.making import make_migration, make_pod
 
 FINISHED = make_migration().started_at
@@ -30,8 +30,8 @@ BEFORE = Look(
     journal=Journal(),
     holder="",
     cordoned=(),
-    machines=2,
-    nodes=frozenset({"n1", "n2"}),
+    machines=3,
+    nodes=frozenset({"n1", "n2", "n3"}),
     backups={},
     on_old_cni=(),
     pods=(POD,),
@@ -83,8 +83,8 @@ def test_a_cluster_that_arrived_breaks_nothing():
         ({"labelled": True}, "label"),
         ({"holder": "run-1"}, "lease: run-1"),
         ({"cordoned": ("n1",)}, "left cordoned: n1"),
-        ({"machines": 3}, "3 Machines"),
-        ({"nodes": frozenset({"n1", "n3"})}, "1 were replaced"),
+        ({"machines": 4}, "4 Machines"),
+        ({"nodes": frozenset({"n1", "n2", "n4"})}, "1 were replaced"),
         ({"belongings": {**BEFORE.belongings, "Service shop/web": {"spec": 9}}}, "Service shop/web was changed"),
         ({"belongings": {"Service shop/web": {"spec": 1}}}, "data/cache was lost"),
         ({"baseline": BEFORE.baseline.model_copy(update={"ready_pods": {"shop/Deployment/web": 0}})}, "regression"),
@@ -103,7 +103,7 @@ def test_a_pod_that_was_restarted_twice_shows():
 
 
 def test_a_pod_moves_once_more_with_each_node_that_goes_from_under_it():
-    renewed = replace(AFTER, nodes=frozenset({"n3", "n4"}))
+    renewed = replace(AFTER, nodes=frozenset({"n4", "n5", "n6"}))
 
     assert found(renewed, scenario=WITH_NODES, born=with_nodes(2, lost=2)) == []
     assert (
@@ -113,7 +113,7 @@ def test_a_pod_moves_once_more_with_each_node_that_goes_from_under_it():
 
 
 def test_a_node_that_goes_excuses_no_second_restart_for_the_cni():
-    renewed = replace(AFTER, nodes=frozenset({"n3", "n4"}))
+    renewed = replace(AFTER, nodes=frozenset({"n4", "n5", "n6"}))
 
     assert "at most 1 each" in found(renewed, scenario=WITH_NODES, born=moved(2))[0]
 
@@ -240,3 +240,16 @@ def test_the_first_machine_that_is_new_begins_the_rotation(births):
     births.note_pod(item("p3", "n1"))
 
     assert births.told(nodes=["n1"]) == moved_one(in_rotation=Counter({"shop/StatefulSet/web": 1}))
+
+
+def test_a_run_that_went_back_has_moved_pods_twice_and_says_so_in_its_journal():
+    there = make_migration(finished_at=FINISHED)
+    back = make_migration("2", kind=Runbook.CILIUM_TO_CANAL, finished_at=FINISHED, reverts=there.id)
+    journal = Journal(migrations=(there, back))
+    after = replace(BEFORE, journal=journal, nodes=frozenset({"n4", "n5", "n6"}))
+
+    assert found(after, scenario=GOING_BACK, born=moved(2)) == []
+    assert found(after, scenario=GOING_BACK, born=moved(3)) != []
+    assert (
+        "1 new migrations, not 2" in found(replace(after, journal=Journal(migrations=(there,))), scenario=GOING_BACK)[0]
+    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from tests.chaos.strikes import LATE, STRUCK, Orders, Strike
 from tests.chaos.striking import Striker
 
-API = SimpleNamespace(where="user cluster abc")
+API = "user cluster abc"
 PODS = "/api/v1/pods"
 
 
