@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.programs import (
     NO_BROWSER,
@@ -23,6 +24,10 @@ from tests.programs import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# How fast a machine is at the moment says nothing of a rule.
+settings.register_profile("untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 LONG = "flows"
 """The folder of the tests that take longest, each with a whole migration or several."""

@@ -47,7 +47,7 @@ timetables = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(timetables, moments, rooms)
 def test_an_opening_that_is_found_has_room_and_is_not_over(timetable: Timetable, now, needed):
     found = timetable.next_opening(now, needed)
@@ -59,7 +59,7 @@ def test_an_opening_that_is_found_has_room_and_is_not_over(timetable: Timetable,
         assert fits(found, now, needed)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(timetables, moments, rooms)
 def test_nothing_is_found_only_if_it_is_longer_than_any_opening(timetable: Timetable, now, needed):
     assert (timetable.next_opening(now, needed) is None) == (
@@ -67,13 +67,13 @@ def test_nothing_is_found_only_if_it_is_longer_than_any_opening(timetable: Timet
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(timetables, moments)
 def test_openings_are_apart_and_in_order(timetable: Timetable, now):
     assert all(before.end < after.start for before, after in pairwise(islice(timetable.openings(now), 50)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(timetables, moments, rooms, rooms)
 def test_more_room_is_never_found_earlier(timetable: Timetable, now, one, other):
     early, late = (timetable.next_opening(now, needed) for needed in sorted((one, other)))
@@ -81,7 +81,7 @@ def test_more_room_is_never_found_earlier(timetable: Timetable, now, one, other)
     assert late is None or (early is not None and early.start <= late.start)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(timetables, moments, st.integers(0, 60 * 1440).map(lambda minutes: timedelta(minutes=minutes)), rooms)
 def test_who_asks_later_is_never_sent_back(timetable: Timetable, now, passed, needed):
     first, second = timetable.next_opening(now, needed), timetable.next_opening(now + passed, needed)
@@ -89,7 +89,7 @@ def test_who_asks_later_is_never_sent_back(timetable: Timetable, now, passed, ne
     assert first is None or second is None or first.end <= second.end
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(timetables, moments)
 def test_it_is_open_now_exactly_if_the_next_opening_has_begun(timetable: Timetable, now):
     current, following = timetable.opening_at(now), timetable.next_opening(now, timedelta(0))
@@ -97,7 +97,7 @@ def test_it_is_open_now_exactly_if_the_next_opening_has_begun(timetable: Timetab
     assert current == (following if following is not None and following.start <= now else None)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(crons(), crons(), moments)
 def test_a_further_window_never_closes_what_was_open(one, other, now):
     alone, both = (recurrences(Maintenance(windows=some), None) for some in ((one,), (one, other)))
@@ -125,7 +125,7 @@ def day_by_day(window: Window, now: datetime) -> bool:
     return False
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(crons(), min_size=1, max_size=3), moments)
 def test_it_is_open_whenever_one_of_the_windows_is(some, now):
     opening = recurrences(Maintenance(windows=tuple(some)), None).opening_at(now)
@@ -133,7 +133,7 @@ def test_it_is_open_whenever_one_of_the_windows_is(some, now):
     assert (opening is not None) == any(day_by_day(window, now) for window in some)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(windows, moments, st.lists(st.integers(0, 400), max_size=8))
 def test_no_window_opens_on_an_excluded_date(window: Window, now, days):
     dates = frozenset((now + timedelta(days=number)).date() for number in days)
@@ -144,7 +144,7 @@ def test_no_window_opens_on_an_excluded_date(window: Window, now, days):
         assert opening.start.astimezone(recurrence.zone).date() not in dates
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hours, minutes, zones, lengths, moments)
 def test_cron_and_rrule_of_the_same_times_agree(hour, minute, zone, length, now):
     cron = Window(cron=f"{minute} {hour} * * *", timezone=zone, length_minutes=length)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.apiserver.patches.merge import merge_patch
@@ -14,10 +14,7 @@ scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=2)
 documents = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keys, inner, max_size=3))
 objects = st.dictionaries(keys, documents, max_size=3)
 
-without_deadline = settings(deadline=None)  # the first example pays for generating all of them
 
-
-@without_deadline
 @given(objects, objects)
 def test_a_patch_applied_twice_is_applied_once(original, patch):
     once = merge_patch(original, patch)
@@ -25,7 +22,6 @@ def test_a_patch_applied_twice_is_applied_once(original, patch):
     assert merge_patch(once, patch) == once
 
 
-@without_deadline
 @given(objects, objects)
 def test_patched_and_patch_are_left_alone(original, patch):
     before = copy.deepcopy((original, patch))
@@ -35,7 +31,6 @@ def test_patched_and_patch_are_left_alone(original, patch):
     assert (original, patch) == before
 
 
-@without_deadline
 @given(objects, objects)
 def test_only_named_fields_change(original, patch):
     patched = merge_patch(original, patch)
