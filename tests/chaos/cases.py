@@ -21,7 +21,15 @@ from tests.chaos.scenarios import BORN_ON_EBPF, BY_NAME, FLOWS, GOING_BACK, SCEN
 from tests.chaos.strikes import Moment, Strike
 
 KILLS: Final = ("kill-before", "kill-inside", "kill-after")
-NOT_RECORDED: Final = ("plan the revert", "check readiness", "begin migration", "list MachineDeployments", "report")
+NOT_RECORDED: Final = (
+    "look at the lock",
+    "plan the revert",
+    "check readiness",
+    "take the lock",
+    "begin migration",
+    "list MachineDeployments",
+    "report",
+)
 """Tasks that leave no outcome in the journal, so that there is no moment before it."""
 CHANGE_TROUBLES: Final = ("500", "503", "429", "409", "timeout", "timeout-after", "reset")
 READ_TROUBLES: Final = ("500", "503", "429", "410", "timeout", "reset")
@@ -191,9 +199,10 @@ def _kills(seed: int, flow: str) -> Iterator[Case]:
     for step, scenarios in _with_step(flow).items():
         for fault in KILLS:
             possible = _asking(scenarios, step) if fault == "kill-inside" else scenarios
-            chance = _chance(seed, flow, step, fault)
-            scenario = chance.choice(_sharpest(possible))
-            yield _single(seed, scenario, fault, _kill(chance, scenario, step, fault))
+            if possible:
+                chance = _chance(seed, flow, step, fault)
+                scenario = chance.choice(_sharpest(possible))
+                yield _single(seed, scenario, fault, _kill(chance, scenario, step, fault))
 
 
 def _asking(scenarios: Iterable[Scenario], step: str) -> list[Scenario]:
