@@ -22,12 +22,18 @@ from migration.errors import (
 from migration.models import MigrationReport, MigrationRequest, OnFailure, RunningMigration, Stretch
 from migration.readiness_report import ReadinessReport
 from migration.safe_points import first_disruption
-from migration.standing import failed_before_the_start, failure_message
+from migration.standing import failure_message
 from tasks.cluster import verify
 from tasks.journal import begin_migration, finish_migration
 from tasks.lock import await_other_run, cluster_lock, new_holder
 from tasks.readiness import check_readiness
-from tasks.report import report_failure, report_migration, report_nothing_to_do, report_stop
+from tasks.report import (
+    report_failure,
+    report_migration,
+    report_nothing_to_do,
+    report_stop,
+    stands_before_the_start,
+)
 from tasks.rescheduling import PutOff, has_flow_retries, is_retried_by_prefect, taken_up_again, with_run
 from tasks.reverting import reverting
 
@@ -51,7 +57,7 @@ async def conduct(request: MigrationRequest, *, planned: Planning | None = None)
         # It was waiting, with nothing held and nothing under way.
         end = Cancelled(message=f"{request.cluster}: {stop}. The cluster is at a safe point, and its lock is free")
     except MigrationError as error:
-        found = failed_before_the_start(error)
+        found = await stands_before_the_start(request.cluster, error)
         end = _failed(error, failure_message(request.cluster, error.step or "check readiness", str(error), found))
     if isinstance(end, MigrationReport) and not has_flow_retries():
         end = Completed(message=_told(end), data=end)

@@ -90,8 +90,14 @@ def _flow_of(facts: StandingFacts) -> str:
     return "the flow again with the same parameters"
 
 
-def failed_before_the_start(error: MigrationError) -> Standing:
-    """Return where a cluster stands whose run ended before it had a migration to go on with."""
+def failed_before_the_start(error: MigrationError, unfinished: StandingFacts | None = None) -> Standing:
+    """Return where a cluster stands whose run ended before it had a migration to go on with.
+
+    `unfinished` is what was seen of a cluster that an earlier run has left in the middle of one.
+    """
+    if unfinished is not None:
+        found = standing(unfinished, error)
+        return found.model_copy(update={"state": f"{found.state}; an earlier run left it so, this one changed nothing"})
     return Standing(
         state="nothing was changed by this run",
         resume=_resume(error) if isinstance(error, ONLY_ANOTHER_TRY) else CORRECT,

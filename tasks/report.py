@@ -10,13 +10,13 @@ from prefect.logging import get_run_logger
 
 from clusters.journal import read_migration
 from clusters.seed import open_cluster
-from clusters.steps.standing import look_where_it_stands
+from clusters.steps.standing import look_at_unfinished, look_where_it_stands
 from migration.errors import MigrationError, RunStopped
 from migration.facts import ClusterFacts
 from migration.journal import Migration
-from migration.models import Finding, MigrationReport, MigrationRequest, Runbook, RunningMigration
+from migration.models import ClusterRef, Finding, MigrationReport, MigrationRequest, Runbook, RunningMigration
 from migration.report import failure_to_markdown, merge_outages, to_markdown
-from migration.standing import Standing, failure_message, standing, stop_message
+from migration.standing import Standing, failed_before_the_start, failure_message, standing, stop_message
 from tasks.events import FAILED, FINISHED, STOPPED, emit_migration, report_payload
 from tasks.evidence import keep_report
 from tasks.policy import looking_task
@@ -84,6 +84,12 @@ async def report_failure(run: RunningMigration, error: Exception) -> Standing:
         description=f"{run.cluster}: failed",
     )
     return found.model_copy(update={"message": message})
+
+
+@looking_task("report", retries=4)
+async def stands_before_the_start(cluster: ClusterRef, error: MigrationError) -> Standing:
+    """Return where the cluster of a run stands that ended before it had begun or taken up a migration."""
+    return failed_before_the_start(error, await look_at_unfinished(cluster, get_run_logger().info))
 
 
 @looking_task("report", retries=4)

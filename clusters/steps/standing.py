@@ -18,6 +18,7 @@ from migration.errors import MigrationError, Unreachable
 from migration.journal import Journal, Migration
 from migration.models import ClusterRef
 from migration.restart import is_on_cilium, needs_network
+from migration.safe_points import is_disruptive
 from migration.standing import StandingFacts
 
 NAMESPACE = "kube-system"
@@ -48,6 +49,18 @@ async def look_after_crash(
             return journal, await _look(opened, choose(journal))
     except TimeoutError:
         raise Unreachable(f"no answer within {LOOK_SECONDS:.0f} s") from None
+
+
+async def look_at_unfinished(ref: ClusterRef, tell: Tell) -> StandingFacts | None:
+    """Return what can be seen of a cluster in the middle of a migration; None if it is in none, or can't be asked."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS), open_cluster(ref, tell) as opened:
+            migration = (await read_journal(opened.api)).open_migration()
+            if migration is None or not is_disruptive(migration):
+                return None
+            return await _look(opened, migration)
+    except (MigrationError, TimeoutError):
+        return None
 
 
 async def _look(opened: OpenedCluster, migration: Migration | None) -> StandingFacts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -12,6 +13,7 @@ from clusters.journal import read_journal
 from clusters.kinds import NODES
 from clusters.steps.addon_inventory import ADDON_KINDS, addon_label
 from clusters.steps.observing import observe_baseline
+from flows.canal_to_cilium import canal_to_cilium
 from migration.errors import DeadlineExceeded, MigrationReverted, PlatformFailed
 from migration.models import Deadlines, OnFailure, ProxyMode
 from migration.patches import UNSAFE_CNI_MIGRATION
@@ -71,6 +73,15 @@ async def test_the_report_on_a_failure_says_where_the_cluster_stands_and_a_rever
     assert "Canal serves 2 of 2 nodes" in report
     assert "start the flow again with the same parameters" in report
     assert "run the flow revert-migration, which brings canal v3.30" in report
+
+    # A run that doesn't come to it says that an earlier one has left the cluster so, and what the ways forward are.
+    refused: Any = await canal_to_cilium(
+        seed=cluster.connection, cluster=cluster.name, accept=("no-such-code",), return_state=True
+    )
+    assert "no-such-code" in refused.message
+    assert "State: the Cluster's spec says cilium 1.19.4" in refused.message
+    assert "; an earlier run left it so, this one changed nothing. To resume: " in refused.message
+    assert "run the flow revert-migration, which brings canal v3.30" in refused.message
 
     cluster.lab.remote.clear_faults()
     reverted = await cluster.revert()
