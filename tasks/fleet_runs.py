@@ -90,6 +90,8 @@ async def others_under_way(order: FleetOrder) -> dict[ClusterRef, FlowRun]:
         async with get_client() as client:
             found = [run async for run in pages(client, wanted, flow)]
         theirs = [run for run in found if tag not in run.tags and not _only_planned(run)]
+        # Of several for a cluster, the one at work says what becomes of it: the others wait for it.
+        theirs.sort(key=lambda run: run.state is not None and run.state.is_running())
         return {cluster: run for run in theirs if (cluster := cluster_of(run)) is not None}
 
     return await patiently(ask)

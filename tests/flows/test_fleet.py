@@ -24,13 +24,14 @@ QUICK = {"rotate_nodes": False}
 BACKUPS = "/namespaces/kube-system/secrets"
 PODS = "/namespaces/[^/]+/pods/"
 CANCELLING = {"type": "CANCELLING", "name": "Cancelling"}
+ENDS_OF_TWO_ROUNDS = Counter({"Failed": 1, "Completed": 1, "Cancelled": 4})
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory):
     directory = tmp_path_factory.mktemp("fleet")
     with lab_process(directory / "other", "--clusters=1", *SIZE) as other:
-        async with killable_stack(directory / "stack", "--clusters=15", *SIZE) as found:
+        async with killable_stack(directory / "stack", "--clusters=14", *SIZE) as found:
             text = (other.connections / "lab.kubeconfig").read_text()
             (found.directory / "connections" / "other.kubeconfig").write_text(text)
             yield found
@@ -166,7 +167,11 @@ async def test_a_roll_out_that_stops_holds_back_what_has_not_begun(stack):
     await until_runs(stack, run, lambda found: clusters_of(found) == Counter(names * 2))
     await stack.reaches(run, "AwaitingClusters", seconds=150)
     await stack.set_state(run, CANCELLING)
-    stack.unused += names
+    await stack.resume_interrupted()
+
+    # The first one was approved before, and so is migrated by now; the others wait for a person, and are ended.
+    await until_runs(stack, run, lambda found: Counter(each["state"]["name"] for each in found) == ENDS_OF_TWO_ROUNDS)
+    stack.unused += names[1:]
 
 
 async def test_whoever_declines_or_cancels_a_run_that_was_adopted_has_decided_about_its_cluster(stack):
