@@ -36,7 +36,7 @@ class RunningPrefect:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 

@@ -111,6 +111,19 @@ class Person:
         assert found is not None
         return found.group(1)
 
+    async def answers(self, name: str) -> None:
+        """Press the button of this name in the dialog that is open; once more if it stays as it is, as `submits` does."""
+        dialog = self.page.get_by_role("dialog")
+        button = dialog.get_by_role("button", name=name, exact=True)
+        for _ in range(TRIES - 1):
+            await button.click()
+            try:
+                return await expect(dialog).to_be_hidden(timeout=PATIENCE_SECONDS / TRIES * 1000)
+            except AssertionError:
+                await expect(button).to_be_enabled()
+        await button.click()
+        await expect(dialog).to_be_hidden()
+
     async def wants(self, action: str) -> None:
         """Choose an action from the menu of the run whose page is open."""
         menu = self.page.locator("button[aria-haspopup='menu']").first

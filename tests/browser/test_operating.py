@@ -101,7 +101,7 @@ async def test_a_person_reads_what_would_be_done_and_approves_it(person, stack, 
     await person.fills_in("Your name", "Ada")
     await person.fills_in("Comment", "agreed with the shop team")
     await person.keeps("approval-answer", at=person.label("Comment"))
-    await person.clicks("Resume")
+    await person.answers("Resume")
 
     await person.sees_state("Completed", seconds=90)
     steps = {step.step: step.summary for step in (await journal_of(stack, cluster)).last_finished().steps}

@@ -14,7 +14,7 @@ from deployments.deploying import state_of
 from tests.running_lab import ROOT
 from tests.running_prefect import prefect_process
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 APPLY = ("-m", "deployments.apply", "--pool-type", "process")
 MIGRATE = "canal-to-cilium/canal-to-cilium"
 
