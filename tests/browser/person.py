@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -117,10 +117,9 @@ class Person:
         button = dialog.get_by_role("button", name=name, exact=True)
         for _ in range(TRIES - 1):
             await button.click()
-            try:
-                return await expect(dialog).to_be_hidden(timeout=PATIENCE_SECONDS / TRIES * 1000)
-            except AssertionError:
-                await expect(button).to_be_enabled()
+            with suppress(AssertionError):
+                await expect(dialog).to_be_hidden(timeout=PATIENCE_SECONDS / TRIES * 1000)
+                return
         await button.click()
         await expect(dialog).to_be_hidden()
 
