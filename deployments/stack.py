@@ -27,7 +27,7 @@ LOOPBACK = "127.0.0.1"
 SEED = "lab"
 SERVER = ("-m", "prefect", "server", "start", "--host", LOOPBACK)
 # Of each part; the server takes 8 to 17 s on two cores.
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 # What the lab and deployments/serve.py print when they are ready.
 LAB_IS_UP = "The lab is up"
 IS_SERVING = "Serving "

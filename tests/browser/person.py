@@ -17,6 +17,7 @@ from playwright.async_api import Locator, Page, Route, ViewportSize, async_playw
 from playwright.async_api import TimeoutError as NotSeen
 
 from tests.programs import find_browser
+from tests.resuming.stack import SLOWNESS
 
 CHROMIUM = (
     "--no-sandbox",
@@ -31,7 +32,7 @@ CHROMIUM = (
     "--disable-sync",
 )
 SIZE: ViewportSize = {"width": 1280, "height": 900}
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 """How long a person looks at a page until what they wait for is on it."""
 TRIES = 3
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
@@ -144,7 +145,7 @@ class Person:
     async def sees_state(self, state: str, *, seconds: float = 60) -> None:
         """Return once the page of a run says that this is its state; it tells by itself."""
         badge = self.page.locator("span,div").filter(has_text=re.compile(f"^{state}$"))
-        await expect(badge.first).to_be_visible(timeout=seconds * 1000)
+        await expect(badge.first).to_be_visible(timeout=seconds * SLOWNESS * 1000)
 
     async def keeps(self, name: str, *, at: Locator | None = None) -> None:
         """Keep what is on the screen as a picture for docs/ui.md, if SCREENSHOTS=1 asks for it."""

@@ -12,7 +12,7 @@ from clusters.connections import ENVIRONMENT_VARIABLE
 from clusters.journal import read_journal
 from clusters.seed import open_seed
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 STAY = {"rotate_nodes": False}
 

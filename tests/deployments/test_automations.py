@@ -19,7 +19,7 @@ from flows.messages import KEPT_CHARACTERS, Kind
 from tests.conftest import MEASURED
 from tests.deployments.deployed_runs import DeployedRuns
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 POOL = "kkp-migrations"
 ALL = frozenset(NAMES)
 TOLD_SECONDS = 10.0

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_the_demo_migrates_a_cluster_and_prints_the_report(tmp_path):
     command = [sys.executable, "-m", "deployments.demo", "--directory", str(tmp_path / "demo"), "--speed", "100"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=660, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wait for Cilium: Completed" in done.stdout

@@ -14,7 +14,7 @@ from deployments.alerts import FLOWS, HEARTBEAT_LOST, NAMES, PREFIX, RESUMING, A
 from deployments.automations import install, installed, remove
 from deployments.declared import PREFECT_YAML
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 BLOCK = "custom-webhook/sink"
 INSTALL = ("-m", "deployments.automations", "install", "--block", BLOCK)
 POOL = "kkp-migrations"

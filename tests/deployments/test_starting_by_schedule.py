@@ -8,7 +8,7 @@ import pytest
 from tests.running_lab import eventually
 from tests.running_prefect import prefect_process
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 APPLY = ("-m", "deployments.apply", "--pool-type", "process")
 
 

@@ -25,7 +25,7 @@ from migration.restart import needs_network
 from tests.flows.outcome import assert_migrated, look
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
     # Prefect 3.8.8 leaves its clients' sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -17,7 +17,7 @@ from migration.models import ProxyMode, Runbook
 from migration.readiness_report import ReadinessReport
 
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(900),
     # Prefect 3.8.8 leaves its clients' sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

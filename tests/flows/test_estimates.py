@@ -9,7 +9,7 @@ from flows.check_readiness import check_readiness
 from migration.models import Stretch
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
     # Prefect 3.8.8 leaves its clients' sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.flows.conftest import UserCluster
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
     # Prefect 3.8.8 leaves its clients' sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

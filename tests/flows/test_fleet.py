@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from lab.remote import RemoteLab
-from tests.resuming.stack import RETRY, killable_stack
+from tests.resuming.stack import RETRY, SLOWNESS, killable_stack
 from tests.running_lab import lab_process
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 FLEET = "migrate-fleet/migrate-fleet"
 SIZE = ("--nodes=1", "--pods=4", "--grace-seconds=0", "--speed=200")
@@ -51,7 +51,7 @@ async def children(stack, run):
 
 async def until_runs(stack, run, holds, *, seconds=150):
     """Return once this holds of the runs of a roll-out's clusters."""
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + seconds * SLOWNESS
     while not holds(found := await children(stack, run)):
         states = [(each["name"], each["state"]["name"]) for each in found]
         assert time.monotonic() < ends, f"{states}:\n{stack.runner.output()[-4000:]}"

@@ -8,7 +8,7 @@ from clusters.journal import read_journal
 from flows.canal_to_cilium import canal_to_cilium
 
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]

@@ -19,7 +19,7 @@ from tests.real_kkp import real_kkp
 
 pytestmark = [
     pytest.mark.control_plane,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
     # Prefect 3.8.8 leaves its clients' sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -30,7 +30,7 @@ from tests.rights import seed_manifests, user_cluster_manifests
 
 pytestmark = [
     pytest.mark.control_plane,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
     # Prefect 3.8.8 leaves its clients' sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -30,6 +30,8 @@ from lab.remote import RemoteLab
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 RESUME = "resume-interrupted/resume-interrupted"
 LOOK_SECONDS = 0.05
+SLOWNESS = 4
+"""How much longer than on a quiet machine things may take: each run is a process that has to start first."""
 RETRY = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the Prefect UI"}
 """The state that the UI sets when somebody presses Retry."""
 
@@ -117,8 +119,8 @@ class Stack:
         return await self.reaches(run, *FINAL, seconds=seconds)
 
     async def reaches(self, run: str, *types_or_names: str, seconds: float = 30) -> dict[str, Any]:
-        """Return the run once its state has one of these types or names."""
-        ends = time.monotonic() + seconds
+        """Return the run once its state has one of these types or names; the seconds are those of a quiet machine."""
+        ends = time.monotonic() + seconds * SLOWNESS
         while True:
             found = await self.api.flow_run(run)
             state = found["state"] or {}
@@ -128,8 +130,8 @@ class Stack:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def until(self, holds: Callable[[], Any], *, what: str, seconds: float = 60) -> None:
-        """Return once this holds of another process."""
-        ends = time.monotonic() + seconds
+        """Return once this holds of another process; the seconds are those of a quiet machine."""
+        ends = time.monotonic() + seconds * SLOWNESS
         while not await asyncio.to_thread(holds):
             assert time.monotonic() < ends, f"no sign within {seconds:g} s of {what}:\n{self.runner.output()[-4000:]}"
             await asyncio.sleep(LOOK_SECONDS)

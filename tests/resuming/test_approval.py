@@ -10,7 +10,7 @@ from clusters.seed import open_seed
 from migration.patches import UNSAFE_CNI_MIGRATION
 from tests.resuming.stack import RETRY
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 ASKING = {"rotate_nodes": False, "approval": True}
 

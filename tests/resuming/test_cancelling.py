@@ -10,7 +10,7 @@ from clusters.steps.survey import list_cilium_endpoints, list_pods
 from migration.models import CniType
 from migration.restart import pods_to_move
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 CANCELLING = {"type": "CANCELLING", "name": "Cancelling"}
 STAY = {"rotate_nodes": False}

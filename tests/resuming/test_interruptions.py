@@ -18,7 +18,7 @@ from tests.resuming.stack import RETRY, expire_lease
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
 ]
 PODS = "/namespaces/shop/pods/"
 CANAL = "/daemonsets/canal$"

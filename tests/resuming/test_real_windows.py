@@ -9,7 +9,7 @@ import pytest
 from clusters.journal import read_journal
 from clusters.kinds import DAEMON_SETS
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(360)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 STAY = {"rotate_nodes": False}
 SEEN_BEFORE = timedelta(seconds=5)

@@ -12,7 +12,7 @@ from clusters.journal import read_journal
 from tests.clusters.killing import noting_pods
 from tests.resuming.stack import second_prefect
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 STAY = {"rotate_nodes": False}
 
 
