@@ -27,7 +27,7 @@ from tests.running_lab import tell_guard
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 STOP_SECONDS = 10.0
 HOST = "127.0.0.1"
 SERVICE_CIDR = "10.240.16.0/20"  # KKP's default for Services
