@@ -122,7 +122,7 @@ async def test_a_killed_roll_out_goes_on_with_the_runs_there_are_and_ends_within
         failure_budget=1,
         approval="before the first wave",
     )
-    asking = await stack.reaches(run, "Suspended", seconds=120)
+    asking = await stack.asks(run, seconds=120)
     assert await children(stack, run) == []
     await stack.call("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "go on", "name": "Kim"}})
     await until_runs(stack, run, lambda found: any(each["state"]["name"] == "Running" for each in found))
@@ -178,7 +178,7 @@ async def test_whoever_declines_or_cancels_a_run_that_was_adopted_has_decided_ab
     names = sorted(stack.unused.pop() for _ in range(2))
     by_hand = [await stack.start("canal-to-cilium", name, approval=True, **QUICK) for name in names]
     for one in by_hand:
-        await stack.reaches(one, "Suspended", seconds=120)
+        await stack.asks(one, seconds=120)
     run = await roll_out(stack, names, waves={"canaries": 0}, failure_budget=1)
     await stack.reaches(run, "AwaitingClusters", seconds=150)
     await answer(stack, by_hand[0], "end")
@@ -282,7 +282,7 @@ async def test_a_roll_out_that_crashed_while_it_was_cancelled_begins_nothing_mor
 async def test_since_when_a_cluster_gives_no_answer_is_known_to_whoever_takes_the_roll_out_up(stack):
     name = stack.unused.pop()
     run = await roll_out(stack, [name], waves={"canaries": 0}, approval="before the first wave")
-    await stack.reaches(run, "Suspended", seconds=120)
+    await stack.asks(run, seconds=120)
     silence = stack.lab.add_fault("request", "403", server=name, path="/", times=None)
     await stack.call("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "go on", "name": "Kim"}})
     await stack.reaches(run, "Running", seconds=60)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +128,22 @@ class Stack:
                 return found
             assert time.monotonic() < ends, f"{found['name']} is {state}, not {types_or_names}:\n{self.runner.output()}"
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def asks(self, run: str, *, seconds: float = 60) -> dict[str, Any]:
+        """Return the run once it waits for a person's answer, and has left its process.
+
+        That suspends the run once more as it leaves (Prefect 3.8.8), so an answer of the moment before would be lost.
+        """
+        found = await self.reaches(run, "Suspended", seconds=seconds)
+        await self.until(lambda: not self._is_at_work(run), what="the end of the run's process")
+        return found
+
+    def _is_at_work(self, run: str) -> bool:
+        for pid in self.processes_of_runs():
+            with suppress(OSError):
+                if run in Path(f"/proc/{pid}/environ").read_text():
+                    return True
+        return False
 
     async def until(self, holds: Callable[[], Any], *, what: str, seconds: float = 60) -> None:
         """Return once this holds of another process; the seconds are those of a quiet machine."""

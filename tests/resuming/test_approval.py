@@ -31,11 +31,10 @@ async def cluster_of(victim):
 
 async def test_a_run_goes_on_when_a_person_agrees_and_says_who_it_was(victim, stack):
     run = await stack.start("canal-to-cilium", victim.name, **ASKING)
-    await stack.reaches(run, "Suspended", seconds=60)
+    await stack.asks(run)
 
     assert str((await cluster_of(victim)).cni) == "canal v3.30"
     assert UNSAFE_CNI_MIGRATION not in (await cluster_of(victim)).labels
-    await stack.until(lambda: not stack.processes_of_runs(), what="the end of the run's process")
     assert (await read_journal(victim.api)).migrations == ()
     asked = (await stack.api.flow_run(run))["state"]["state_details"]["run_input_keyset"]
     form = await stack.call("GET", f"/flow_runs/{run}/input/{asked['description']}")
@@ -52,7 +51,7 @@ async def test_a_run_goes_on_when_a_person_agrees_and_says_who_it_was(victim, st
 
 async def test_a_run_that_is_not_approved_ends_and_leaves_nothing_unfinished(victim, stack):
     run = await stack.start("canal-to-cilium", victim.name, **ASKING)
-    await stack.reaches(run, "Suspended", seconds=60)
+    await stack.asks(run)
 
     await answer(stack, run, decision="end", name="Grace")
     over = await stack.ended(run)
@@ -65,12 +64,12 @@ async def test_a_run_that_is_not_approved_ends_and_leaves_nothing_unfinished(vic
 
 async def test_a_run_that_was_not_approved_and_is_retried_asks_again(victim, stack):
     run = await stack.start("canal-to-cilium", victim.name, **ASKING)
-    await stack.reaches(run, "Suspended", seconds=60)
+    await stack.asks(run)
     await answer(stack, run, decision="end", name="Grace")
     await stack.ended(run)
 
     await stack.set_state(run, RETRY)
-    await stack.reaches(run, "Suspended", seconds=60)
+    await stack.asks(run)
     await answer(stack, run, decision="go on", name="Ada")
     over = await stack.ended(run)
 
@@ -81,7 +80,7 @@ async def test_a_run_that_was_not_approved_and_is_retried_asks_again(victim, sta
 
 async def test_an_answer_without_a_name_is_refused_and_asked_for_again(victim, stack):
     run = await stack.start("change-proxy-mode", victim.name, proxy_mode="ipvs", **ASKING)
-    await stack.reaches(run, "Suspended", seconds=60)
+    await stack.asks(run)
 
     refusal = await answer(stack, run, decision="go on", name="")
 
