@@ -154,8 +154,7 @@ class RollOut:
     def _has_missed(self, run: ClusterRun, look: Look) -> bool:
         """Tell whether somebody else's run is over and the cluster is not on the target, though nobody decided so.
 
-        Whoever cancels or declines a run, or has it stop, decides about its cluster; whoever cancels another roll-out
-        does not.
+        Whoever cancels or declines a run decides about its cluster; whoever cancels another roll-out does not.
         """
         led_elsewhere = run.state_type == "COMPLETED" and not run.is_errand
         ended = not run.is_own and (led_elsewhere or run.id in self.orphans)

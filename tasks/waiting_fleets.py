@@ -12,7 +12,6 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging import get_run_logger
 from prefect.states import Scheduled
 
@@ -21,7 +20,7 @@ from migration.fleet.resuming import FLEET_FLOW
 from migration.fleet.runs import AWAITING_CLUSTERS, SOAKING
 from tasks import clock
 from tasks.fleet_runs import all_runs
-from tasks.flow_runs import PAGE, in_states, of_flows
+from tasks.flow_runs import in_states, of_flows, pages
 from tasks.policy import looking_task
 
 SOON: Final = timedelta(minutes=1)
@@ -33,9 +32,7 @@ async def wake_waiting_fleets() -> None:
     """Leave no roll-out waiting aside while one of its clusters' runs has begun or ended since it stepped there."""
     waiting = FlowRunFilter(state=in_states([StateType.SCHEDULED]))
     async with get_client() as client:
-        fleets = await client.read_flow_runs(
-            flow_filter=of_flows(FLEET_FLOW), flow_run_filter=waiting, sort=FlowRunSort.ID_DESC, limit=PAGE
-        )
+        fleets = [fleet async for fleet in pages(client, waiting, of_flows(FLEET_FLOW))]
     for fleet in fleets:
         since = _aside_since(fleet)
         if since is not None and is_worth_waking(await all_runs(str(fleet.id)), since):
