@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Literal, TypeVar
 
 RequestTrouble = Literal[
-    "500", "503", "429", "409", "401", "403", "410", "timeout", "timeout-after", "reset", "close-watch"
+    "500", "503", "429", "409", "401", "403", "404", "410", "timeout", "timeout-after", "reset", "close-watch"
 ]
-"""`timeout` never answers and does nothing; `timeout-after` acts and then never answers; `reset` cuts the connection
+"""`404` says that it does not find what is there, as KKP's REST API does of a seed that went out of its reach;
+`timeout` never answers and does nothing; `timeout-after` acts and then never answers; `reset` cuts the connection
 before acting; `close-watch` ends a watch at once."""
 
 PlatformTrouble = Literal[

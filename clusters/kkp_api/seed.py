@@ -6,17 +6,16 @@ It knows no precondition, so a change is confirmed by reading back; one whose an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 from clusters.api import Fence
 from clusters.connections import KkpConnection
 from clusters.expiry import end_of_token
 from clusters.kinds import CLUSTERS
-from clusters.kkp_api import shape
+from clusters.kkp_api import kubeconfigs, shape
 from clusters.kkp_api.client import KkpApi
-from clusters.kkp_api.kubeconfigs import way_into
 from clusters.kkp_api.offers import Offers
 from clusters.kkp_api.polling import PolledCluster
 from clusters.kkp_api.projects import Projects, role_in
@@ -29,7 +28,7 @@ from clusters.ways_in import (
     refuse_foreign_network,
     refuse_odd_name,
 )
-from migration.errors import Conflict, InvalidRequest, Rejected, Transient
+from migration.errors import Conflict, InvalidRequest, NotFound, Rejected, ServerFault, Transient
 from migration.facts import ClusterFacts, ListedCluster
 from migration.models import Network
 from migration.patches import UNSAFE_CNI_MIGRATION, Patch, label_patch, network_patch
@@ -113,7 +112,13 @@ class KkpSeed:
     async def way_into(self, cluster: ClusterFacts) -> WayIn:
         """Return how a user cluster is reached. Raises InvalidRequest if it can't be, Forbidden if it may not."""
         project = await self._projects.project_of(cluster.name)
-        return await way_into(self._api, project, cluster.name, connection=self.connection)
+        try:
+            return await kubeconfigs.way_into(self._api, project, cluster.name, connection=self.connection)
+        except NotFound as error:
+            # KKP says the same of a cluster whose seed it doesn't reach: a look tells which of the two it is.
+            await self._projects.find(cluster.name)
+            what = kubeconfigs.source(self._api, cluster.name)
+            raise InvalidRequest(f"{what} is not there: the control plane isn't ready ({error})") from error
 
     async def missing_rights(self, cluster: str, *, as_administrator: bool) -> tuple[str, ...]:
         """Return that the token may change nothing if its role is known to be a viewer's: the API tells no more."""
@@ -148,7 +153,8 @@ class KkpSeed:
     async def _object(self, name: str) -> dict[str, Any]:
         refuse_odd_name(name)
         project, found = await self._projects.find(name)
-        health = await self._api.get("v2", "projects", project, "clusters", name, "health")
+        with self._seed_may_have_gone(name):
+            health = await self._api.get("v2", "projects", project, "clusters", name, "health")
         made = shape.cluster_object(found, health, project=project, where=self.where)
         if self._recorder is not None:
             self._recorder.saw(self.where, CLUSTERS, made)
@@ -188,13 +194,28 @@ class KkpSeed:
         query = {"skip_kubelet_version_validation": "true"}
         async with self._changing(name, patch) as answered:
             place = ("v2", "projects", project, "clusters", name)
-            found = await self._api.patch(*place, body=body, query=query, fence=self._fence)
+            with self._seed_may_have_gone(name):
+                found = await self._api.patch(*place, body=body, query=query, fence=self._fence)
             answered.after = shape.cluster_object(found, {}, project=project, where=self.where)
         if passed_over := shape.not_taken(body, found):
             raise Rejected(
                 f"{self.where} took the patch of Cluster {name} and passed over {', '.join(passed_over)}: this KKP "
                 "doesn't change that by its REST API. Use a connection to the seed"
             )
+
+    @contextmanager
+    def _seed_may_have_gone(self, name: str) -> Iterator[None]:
+        """Take a cluster that is not found, and was a moment ago, for one that the next look tells more about.
+
+        KKP says the same of a cluster whose seed it does not reach (`Projects.find`).
+        """
+        try:
+            yield
+        except NotFound as error:
+            raise ServerFault(
+                f"{self.where} finds Cluster {name} no more, which it has just shown: KKP may not reach its seed for "
+                f"the moment ({error})"
+            ) from error
 
     def _changing(self, name: str, patch: Patch) -> AbstractAsyncContextManager[Answered]:
         if self._recorder is None:

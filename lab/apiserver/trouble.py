@@ -19,6 +19,7 @@ MESSAGES = {
     "please apply your changes to the latest version and try again",
     "401": "Unauthorized",
     "403": "forbidden: the lab was asked to refuse this request",
+    "404": "the server could not find the requested resource",
     "410": "too old resource version",
 }
 

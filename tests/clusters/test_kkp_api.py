@@ -292,6 +292,13 @@ class TestReading:
 
             assert live.get(cluster.name) is not None
 
+    async def test_a_seed_that_goes_between_two_questions_is_out_of_reach(self, cluster, seed, trouble):
+        trouble("404", path="/health$", times=1)
+
+        with pytest.raises(ServerFault, match=rf"finds Cluster {cluster.name} no more, which it has just shown"):
+            await seed.cluster(cluster.name)
+        assert (await seed.cluster(cluster.name)).name == cluster.name
+
     async def test_a_project_that_is_not_one_s_own_has_no_clusters_for_one(self, shared):
         account = await as_person(shared, "service-account")
         async with open_kkp(account) as found:
@@ -357,6 +364,12 @@ class TestChanging:
         trouble(what, times=2, method="PATCH")
         if what != "409":
             trouble(what, times=2, method="GET")
+
+        assert await seed.label(cluster.name, present=True)
+        assert UNSAFE_CNI_MIGRATION in (await self.stored(cluster))["metadata"]["labels"]
+
+    async def test_a_seed_that_goes_before_a_change_is_outlived(self, seed, cluster, trouble):
+        trouble("404", times=1, method="PATCH")
 
         assert await seed.label(cluster.name, present=True)
         assert UNSAFE_CNI_MIGRATION in (await self.stored(cluster))["metadata"]["labels"]
@@ -480,6 +493,19 @@ class TestWayIn:
 
         with pytest.raises(Forbidden, match=r"switch them on in the admin panel.*or use a connection to the seed"):
             await shared_seed.way_into(await shared_seed.cluster(shared.name))
+
+    async def test_a_control_plane_that_has_no_kubeconfig_yet_is_not_ready(self, cluster, seed, trouble):
+        trouble("404", path="/kubeconfig$", times=1)
+
+        with pytest.raises(InvalidRequest, match="is not there: the control plane isn't ready"):
+            await seed.way_into(await seed.cluster(cluster.name))
+
+    async def test_a_seed_that_goes_before_the_kubeconfig_is_had_is_out_of_reach(self, cluster, seed):
+        found = await seed.cluster(cluster.name)
+        cluster.platform_fault("seed-gone")
+
+        with pytest.raises(ServerFault, match="or it was deleted"):
+            await seed.way_into(found)
 
     async def test_a_viewer_is_refused_with_the_role_that_is_needed(self, shared):
         async with open_kkp(await as_person(shared, "viewer")) as found:

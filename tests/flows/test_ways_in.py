@@ -135,7 +135,7 @@ class TestTroubleByRest:
             while (await seed.cluster(by_rest.name)).cni.type is CniType.CANAL:
                 await asyncio.sleep(0.02)
         # An answer each, so this lasts for a few looks at the Cluster.
-        by_rest.lab.remote.add_fault("platform", "seed-gone", cluster=by_rest.name, times=20)
+        by_rest.lab.remote.add_fault("platform", "seed-gone", cluster=by_rest.name, times=6)
 
         assert (await running).outcome == "migrated"
         assert by_rest.lab.remote.faults() == []

@@ -11,7 +11,7 @@ from lab.apiserver import trouble
 from lab.faults import RequestFault
 
 
-@pytest.mark.parametrize("code", ["500", "503", "429", "409", "401", "403", "410"])
+@pytest.mark.parametrize("code", ["500", "503", "429", "409", "401", "403", "404", "410"])
 async def test_a_status_is_answered_as_often_as_asked(api, faults, pods, code):
     faults.add(RequestFault(trouble=code, path="/pods$", retry_after_seconds=3))
 

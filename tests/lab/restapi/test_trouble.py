@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code", "retry_after"), [("500", 500, None), ("503", 503, None), ("429", 429, "7"), ("409", 409, None)]
+    ("trouble", "code", "retry_after"),
+    [("500", 500, None), ("503", 503, None), ("429", 429, "7"), ("409", 409, None), ("404", 404, None)],
 )
 def test_a_refusal_comes_in_the_rest_apis_own_shape(faultless: RestLab, owner, trouble, code, retry_after):
     more = {"retry_after_seconds": 7} if retry_after else {}
