@@ -78,7 +78,7 @@ class LabServer:
         self.lab.remote.forget_history()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     directory = tmp_path_factory.mktemp("contract") / "lab"
     without = [word for part in ("kkp", "nodes", "machines", "network") for word in ("--without", part)]
@@ -86,19 +86,19 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
         yield LabServer(running)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     folder = tmp_path_factory.mktemp("contract") / "real"
     with control_plane(folder, controllers=WORKLOAD_CONTROLLERS, service_accounts=False) as plane:
         yield plane
 
 
-@pytest.fixture(scope="session", params=["lab", pytest.param("real", marks=pytest.mark.control_plane)])
+@pytest.fixture(scope="package", params=["lab", pytest.param("real", marks=pytest.mark.control_plane)])
 def server(request: pytest.FixtureRequest) -> Server:
     return request.getfixturevalue(f"{request.param}_server")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(server: Server) -> Iterator[httpx.Client]:
     with server.client() as client:
         yield client
@@ -145,7 +145,7 @@ def watch(api: httpx.Client) -> OpenWatch:
     return opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served_things(api: httpx.Client) -> str:
     """The API path of a custom resource, see `bodies`, that is served."""
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

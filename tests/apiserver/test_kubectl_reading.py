@@ -14,7 +14,7 @@ from tests.running_lab import Kubectl, eventually
 pytestmark = pytest.mark.kubectl
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kubectl(server, tmp_path_factory) -> Kubectl:
     """A kubectl of the admin."""
     found = find_kubectl()

@@ -135,7 +135,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "_backoff", wait_random_exponential(multiplier=0.02, max=0.2))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stock]:
     found = Stock(tmp_path_factory.mktemp("clusters"))
     yield found

@@ -104,7 +104,7 @@ def connection(request: pytest.FixtureRequest) -> str:
     return WAYS_IN[request.config.getoption("--way-in")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     storage = tmp_path_factory.mktemp("results")
     with prefect_test_harness(server_startup_timeout=300), temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}):

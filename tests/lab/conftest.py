@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     """One user cluster of 3 nodes, quick; shared, so tests leave it as they found it."""
     directory = tmp_path_factory.mktemp("lab") / "running"
