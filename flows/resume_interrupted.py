@@ -11,6 +11,7 @@ from prefect.states import Completed
 
 from migration.parameters import shown
 from migration.resuming import Limits, Resumption
+from tasks.cancelled_runs import land_cancelled_runs
 from tasks.crashed_fleets import find_interrupted_fleets, settle_fleet
 from tasks.fleet_landing import land_cancelled_fleets
 from tasks.interrupted import find_interrupted_runs, report_resumption, settle
@@ -57,22 +58,24 @@ async def resume_interrupted(
 
     A run is left alone if another one for its cluster is under way, or if the cluster's journal says that its migration
     is over or in another run's hands. Runs that failed or were cancelled are none of its business; one that crashed
-    while it was being cancelled has its cluster brought to a safe point. Runs that wait though their time has come
-    become Late.
+    while it was being cancelled, or was cancelled after its crash, has its cluster brought to a safe point. Runs that
+    wait though their time has come become Late.
     """
     limits = Limits(attempts=attempts, quiet_seconds=quiet_seconds, max_age_hours=max_age_hours)
     # Step 1. Which runs are crashed, and what else is there for their clusters?
     crashed, others = await find_interrupted_runs(limits)
     # Step 2. Ask each one's cluster, and act.
     settled = await asyncio.gather(*(settle(run, others, limits) for run in crashed))
-    # Step 3. Roll-outs over many clusters have nothing to ask: their clusters' runs are seen to by themselves.
+    # Step 3. Bring clusters to a safe point whose runs somebody cancelled while no worker had them.
+    await land_cancelled_runs(limits)
+    # Step 4. Roll-outs over many clusters have nothing to ask: their clusters' runs are seen to by themselves.
     fleets = [await settle_fleet(run, limits) for run in await find_interrupted_fleets(limits)]
     await land_cancelled_fleets(timedelta(hours=max_age_hours))
-    # Step 4. Roll-outs that have stepped aside come back if something has happened to their clusters meanwhile.
+    # Step 5. Roll-outs that have stepped aside come back if something has happened to their clusters meanwhile.
     await wake_waiting_fleets()
-    # Step 5. Which runs wait though their time has come?
+    # Step 6. Which runs wait though their time has come?
     late = await mark_late_runs()
-    # Step 6. Tell.
+    # Step 7. Tell.
     resumption = await report_resumption((*settled, *fleets), late)
     # Prefect takes a state that a flow returns as its own, and hands the data to whoever awaits the flow.
     return cast("Resumption", Completed(message=resumption.message, data=resumption))

@@ -293,6 +293,20 @@ def was_cancelled(states: Iterable[tuple[AwareDatetime, str]]) -> bool:
     return bool(before) and before[-1] == "CANCELLING"
 
 
+def was_cancelled_before_it_went_on(states: Iterable[tuple[AwareDatetime, str]]) -> bool:
+    """Tell whether a run that had crashed was scheduled again, and cancelled before any process had it.
+
+    Given when it came into which type of state. Nobody carries such a cancellation out.
+    """
+    kinds = [kind for _, kind in sorted(states)]
+    while kinds[-1:] in (["CANCELLING"], ["CANCELLED"]):
+        kinds.pop()
+    waited = kinds[-1:] == ["SCHEDULED"]
+    while kinds[-1:] == ["SCHEDULED"]:
+        kinds.pop()
+    return waited and kinds[-1:] == [CRASHED]
+
+
 def count_crashes(states: Iterable[tuple[AwareDatetime, bool]]) -> int:
     """Return how often a run crashed, given each of its states: when it was entered, and whether it is a crash.
 

@@ -32,7 +32,7 @@ from migration.resuming import (
     was_cancelled,
 )
 from tasks import clock
-from tasks.flow_runs import PAGE, UNDER_WAY, cluster_of, in_states, of_flows, pages
+from tasks.flow_runs import PAGE, UNDER_WAY, cluster_of, forget_process, in_states, of_flows, pages
 
 AnyCrashedRun = CrashedRun | CrashedFleet
 OUR_FLOWS: Final = of_flows(*MIGRATING_FLOWS)
@@ -99,6 +99,9 @@ async def take_up(run: AnyCrashedRun, message: str) -> bool:
     server/database/sql) orders a queue by when its runs were scheduled for.
     """
     state: State[Any] = AwaitingRetry(message=message, scheduled_time=run.first_due_at or clock.now())
+    if await as_it_was_read(run) is not None:
+        async with get_client() as client:
+            await forget_process(client, UUID(run.id))
     return await _set_state_of_crashed(run, state, force=False)
 
 

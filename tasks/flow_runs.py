@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -40,6 +41,16 @@ async def pages(client: PrefectClient, wanted: FlowRunFilter, flow: FlowFilter |
         if len(page) < PAGE:
             return
         offset += PAGE
+
+
+async def forget_process(client: PrefectClient, flow_run_id: UUID) -> None:
+    """Leave a run that has no process without one in its record, so that it can be cancelled at once while it waits.
+
+    Prefect would wait for the process to end (3.8.8, core_policy.py, BypassCancellingFlowRunsWithNoInfra): a worker
+    notes it down when it has started it, and nobody takes it off. `update_flow_run` can't: it leaves out what is empty.
+    """
+    no_process = {"infrastructure_pid": None}
+    await client.request("PATCH", "/flow_runs/{id}", path_params={"id": flow_run_id}, json=no_process)
 
 
 def of_flows(*names: str) -> FlowFilter:

@@ -43,7 +43,7 @@ async def land(run: FlowRun, flow: str, tell: Tell) -> str:
         tell(f"{cluster} can't be looked at: {error}")
         facts = StandingFacts()
     if facts.cluster is not None and facts.migration is None:
-        return f"{cluster}: {CANCELLED}, before it had begun anything there."
+        return f"{cluster}: {CANCELLED}, with nothing under way there that was its own."
     stretch = under_way(facts.migration) if facts.migration else ""
     if facts.cluster is not None and not stretch:
         return stop_message(cluster, CANCELLED, facts)

@@ -18,6 +18,7 @@ from prefect.states import Running, Scheduled
 from migration.errors import RunCancelled
 from migration.models import MigrationRequest
 from tasks import clock
+from tasks.flow_runs import forget_process
 from tasks.patience import patiently
 
 AWAITING_LOCK: Final = "AwaitingClusterLock"
@@ -63,11 +64,7 @@ async def _left(waiting: State[None]) -> State[None]:
             done = next((state for state in found if state.name == waiting.name and state.id not in before), None)
             if done is not None:
                 return done
-            # Else Prefect would wait for a process to end if the run is cancelled now (3.8.8, core_policy.py,
-            # BypassCancellingFlowRunsWithNoInfra): a worker notes it down when it has started it, and nobody takes it
-            # off. `update_flow_run` can't: it leaves out what is empty.
-            no_process = {"infrastructure_pid": None}
-            await client.request("PATCH", "/flow_runs/{id}", path_params={"id": _run_id()}, json=no_process)
+            await forget_process(client, _run_id())
             return await _propose(client, waiting)
 
     return await patiently(leave)

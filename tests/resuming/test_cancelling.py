@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from clusters.journal import read_journal
 from clusters.kinds import DAEMON_SETS, LEASES
 from clusters.steps.survey import list_cilium_endpoints, list_pods
 from migration.models import CniType
 from migration.restart import pods_to_move
+from tasks.crashed_runs import crashed_run, take_up
+from tests.resuming.stack import RETRY, expire_lease
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
@@ -98,6 +103,39 @@ async def test_a_cancelled_run_whose_worker_died_over_it_is_landed_and_not_taken
     assert f"lab/{victim.name}: cancelled in the middle of the move to the new CNI" in state["message"]
     assert (await stack.ended(await run_after(stack, run)))["state"]["name"] == "StoppedAtSafePoint"
     assert await victim.api.find(DAEMON_SETS, "canal", namespace="kube-system") is not None
+
+
+@pytest.mark.parametrize("retried_by", ["resume-interrupted", "a person"])
+async def test_a_crashed_run_that_is_cancelled_before_it_went_on_is_landed(victim, stack, retried_by):
+    victim.hang_at("DELETE", "/namespaces/[^/]+/pods/")
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    await stack.kill_run()
+    await stack.reaches(run, "Interrupted")
+    await expire_lease(victim.api)
+    await stack.kill_runner()
+    if retried_by == "a person":
+        await stack.set_state(run, RETRY)
+    else:
+        with temporary_settings({PREFECT_API_URL: f"{stack.http.base_url}"}):
+            crashed = await crashed_run(UUID(run))
+            assert crashed
+            assert await take_up(crashed, "as resume-interrupted does")
+
+    await stack.set_state(run, CANCELLING)
+    await stack.start_runner()
+    await stack.resume_interrupted()
+
+    state = (await stack.api.flow_run(run))["state"]
+    assert state["type"] == "CANCELLED"
+    assert f"lab/{victim.name}: cancelled in the middle of the move to the new CNI" in state["message"]
+    errand = await run_after(stack, run)
+    assert (await stack.ended(errand))["state"]["name"] == "StoppedAtSafePoint"
+
+    await stack.resume_interrupted()
+
+    assert await run_after(stack, run) == errand
+    assert (await stack.states(run))[-1]["id"] == state["id"]
 
 
 async def test_a_run_cancelled_where_nothing_was_disrupted_yet_ends_there(victim, stack):
