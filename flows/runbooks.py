@@ -24,7 +24,13 @@ from tasks.cni import (
     wait_for_canal,
     wait_for_cilium,
 )
-from tasks.machines import await_reboots, close_old_nodes, list_machine_deployments, rotate_machine_deployment
+from tasks.machines import (
+    await_reboots,
+    close_old_nodes,
+    list_machine_deployments,
+    open_closed_nodes,
+    rotate_machine_deployment,
+)
 from tasks.pods import restart_pods
 from tasks.proxy_mode import switch_proxy_mode, wait_for_proxy_mode
 
@@ -41,6 +47,8 @@ async def canal_to_cilium(run: RunningMigration) -> None:
     await remove_stale_cilium(run)
     await allow_cni_migration(run)
     await switch_cni(run)
+    if run.request.reverts:
+        await open_closed_nodes(run)
     await wait_for_cilium(run)
     if run.request.reverts:
         await restore_policies(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migration.journal import CLOSED_NODES, CNI_UNINSTALL, Migration
+from migration.journal import CLOSED_NODES, CNI_UNINSTALL, NODES_TO_OPEN, Migration
 from migration.models import CniType, MigrationRequest, Network, ProxyMode, Runbook
 from migration.restart import RestartPlan, plan_restart
 from migration.survey import ClusterSurvey
@@ -58,6 +58,16 @@ def has_closed_nodes(survey: ClusterSurvey, request: MigrationRequest) -> bool:
     running = taken_up(survey, request)
     closed = running.marks.get(CLOSED_NODES, "").split() if running is not None else ()
     return any(node.uid in closed for node in survey.nodes)
+
+
+def opens_nodes(survey: ClusterSurvey, request: MigrationRequest) -> bool:
+    """Tell whether the migration that the request takes back has cordoned nodes that are there, to be opened again."""
+    unfinished = survey.journal.open_migration()
+    if unfinished is None or not request.reverts:
+        return False
+    mark = CLOSED_NODES if unfinished.id == request.reverts else NODES_TO_OPEN
+    closed = unfinished.marks.get(mark, "").split()
+    return any(node.uid in closed and node.cordoned for node in survey.nodes)
 
 
 def may_keep_cni_file(survey: ClusterSurvey) -> bool:

@@ -31,7 +31,8 @@ def assumed_parts(survey: ClusterSurvey, request: MigrationRequest) -> Iterator[
     yield _preparation(request)
     cni = new_cni(request)
     if cni is CniType.CILIUM:
-        yield _arrival("Cilium beside Canal", ("remove stale Cilium", *SWITCH, "wait for Cilium"))
+        opening = ("open closed nodes",) if request.reverts else ()
+        yield _arrival("Cilium beside Canal", ("remove stale Cilium", *SWITCH, *opening, "wait for Cilium"))
         yield from _restored_policies(request)
         yield from restarted_pods(survey, request, gap_before=0.0)
         yield _check_of_endpoints(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migration.asking import changes_mode, moves_pods_with_nodes, target
+from migration.asking import changes_mode, moves_pods_with_nodes, opens_nodes, target
 from migration.frozen import Frozen
 from migration.models import MigrationRequest, Runbook
 from migration.survey import ClusterSurvey
@@ -41,6 +41,7 @@ def _canal_to_cilium(survey: ClusterSurvey, request: MigrationRequest) -> Iterat
     yield "remove_stale_cilium", "remove what an earlier Cilium left of its installation"
     yield "allow_cni_migration", "label the Cluster so that KKP lets its network be changed"
     yield "switch_cni", f"set the Cluster's CNI to {wanted.cni}"
+    yield "open_closed_nodes", "uncordon what was closed" if opens_nodes(survey, request) else "nothing: none is closed"
     yield "wait_for_cilium", "wait until Cilium runs on every node beside Canal"
     yield "restore_policies", _restore(request)
     yield "restart_pods", "restart every pod of the pod network onto Cilium"

@@ -31,6 +31,12 @@ async def close_old_nodes(run: RunningMigration) -> StepOutcome:
     return await perform(run, "close old nodes", journaled(run, machines.close_old_nodes))
 
 
+@step_task("open closed nodes")
+async def open_closed_nodes(run: RunningMigration) -> StepOutcome:
+    """Leave the nodes open again that the migration which this run takes back had closed."""
+    return await perform(run, "open closed nodes", journaled(run, machines.open_closed_nodes))
+
+
 @step_task("rotate MachineDeployment")
 async def rotate_machine_deployment(run: RunningMigration, machine_deployment: str) -> StepOutcome:
     """Leave a MachineDeployment with new nodes only."""

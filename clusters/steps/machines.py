@@ -23,7 +23,7 @@ from clusters.steps.survey import list_machine_deployments, list_nodes, list_pod
 from clusters.watching import Live, watching, with_faults
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.facts import MachineDeploymentFacts
-from migration.journal import CLOSED_NODES, CNI_UNINSTALL, Migration
+from migration.journal import CLOSED_NODES, CNI_UNINSTALL, NODES_TO_OPEN, Migration
 from migration.models import CniType, StepStatus
 from migration.patches import FORCE_RESTART, restart_patch
 
@@ -37,6 +37,7 @@ class _Machine:
     uid: str
     node: str
     labels: Mapping[str, str]
+    deleting: bool
 
 
 async def needs_new_nodes(opened: OpenedCluster, migration: Migration) -> bool:
@@ -75,6 +76,24 @@ async def close_old_nodes(opened: OpenedCluster, migration: Migration) -> StepRe
             await opened.api.patch(NODES, node.name, {"spec": {"unschedulable": True}})
             closed += 1
     return changed(f"{closed} nodes cordoned: they are replaced next") if closed else already("all are cordoned")
+
+
+async def open_closed_nodes(opened: OpenedCluster, migration: Migration) -> StepResult:
+    """Leave the nodes open that the migration which is taken back had closed: its former CNI comes back to them.
+
+    Before that CNI is waited for, because Helm waits for its pods that need a place. Nodes whose machines are going
+    stay closed: machine-controller drains them (docs/platform.md 7.2).
+    """
+    closed = migration.marks.get(NODES_TO_OPEN, "").split()
+    if not closed:
+        return already("none was closed")
+    going = {machine.node for item in await opened.api.list(MACHINES) if (machine := _machine(item)).deleting}
+    count = 0
+    for node in await list_nodes(opened.api):
+        if node.uid in closed and node.cordoned and not (node.deleting or node.name in going):
+            await opened.api.patch(NODES, node.name, {"spec": {"unschedulable": None}})
+            count += 1
+    return changed(f"{count} nodes uncordoned") if count else already("none is closed any more")
 
 
 async def rotate_machine_deployment(
@@ -202,4 +221,5 @@ def _machine(found: Any) -> _Machine:
         uid=metadata["uid"],
         node=((found.get("status") or {}).get("nodeRef") or {}).get("name", ""),
         labels=metadata.get("labels") or {},
+        deleting="deletionTimestamp" in metadata,
     )

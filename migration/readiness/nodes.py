@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from migration.asking import has_closed_nodes, is_replacing_nodes
+from migration.asking import has_closed_nodes, is_replacing_nodes, opens_nodes
 from migration.models import Finding, MigrationRequest
 from migration.readiness.codes import blocker, info, warning
 from migration.survey import ClusterSurvey
@@ -29,6 +29,13 @@ def none_open(survey: ClusterSurvey, request: MigrationRequest) -> Iterable[Find
         )
     elif not survey.nodes:
         yield blocker("no-nodes", "the user cluster", "it has no node", "KKP installs no application without a node.")
+    elif _are_all_cordoned(survey) and opens_nodes(survey, request):
+        yield warning(
+            "node-cordoned",
+            all_nodes,
+            "they are cordoned, some by the migration that is taken back",
+            "Leave them as they are: the run opens those again before it needs them.",
+        )
     elif _are_all_cordoned(survey) and (is_replacing or has_closed_nodes(survey, request)):
         yield warning(
             "node-cordoned",

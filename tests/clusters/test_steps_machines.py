@@ -8,15 +8,22 @@ from clusters.journal import change_migration, read_migration
 from clusters.kinds import MACHINE_DEPLOYMENTS, MACHINES, NODES, PODS
 from clusters.narrowing import OWNED_BY_LABEL
 from clusters.steps.addon_removal import remove_canal
-from clusters.steps.machines import close_old_nodes, rotatable_machine_deployments, rotate_machine_deployment
+from clusters.steps.machines import (
+    close_old_nodes,
+    open_closed_nodes,
+    rotatable_machine_deployments,
+    rotate_machine_deployment,
+)
 from clusters.steps.marks import record_marks
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.journal import CNI_UNINSTALL
-from migration.models import StepStatus
+from migration.models import Runbook, StepStatus
 from migration.patches import FORCE_RESTART
 from tests.clusters.conftest import SOON, bare_pod_uid
 from tests.clusters.killing import kill_at
 from tests.clusters.looking import becomes
+from tests.clusters.on_cilium import begin
+from tests.unit.making import CANAL
 
 KEY = "kube-system/workers-1"
 
@@ -54,6 +61,17 @@ async def forced(opened):
 
 async def change(opened, **spec):
     await opened.api.patch(MACHINE_DEPLOYMENTS, "workers-1", {"spec": spec}, namespace="kube-system")
+
+
+async def closed(opened):
+    nodes = await opened.api.list(NODES)
+    return sorted(node["metadata"]["name"] for node in nodes if node["spec"].get("unschedulable"))
+
+
+async def add_node(opened, name):
+    labels = {OWNED_BY_LABEL: "a-machine"}
+    body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}}
+    await opened.api.create(NODES, body)
 
 
 async def test_the_machine_deployments_with_machines_are_rotated(opened):
@@ -188,40 +206,31 @@ class TestClosingOldNodes:
     async def close(self, opened, migration_id):
         return await close_old_nodes(opened, await read_migration(opened.api, migration_id))
 
-    async def closed(self, opened):
-        nodes = await opened.api.list(NODES)
-        return sorted(node["metadata"]["name"] for node in nodes if node["spec"].get("unschedulable"))
-
-    async def add_node(self, opened, name):
-        labels = {OWNED_BY_LABEL: "a-machine"}
-        body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}}
-        await opened.api.create(NODES, body)
-
     async def test_all_that_are_going_to_be_replaced_are_closed_once(self, opened, leaving):
         result = await self.close(opened, leaving)
 
         assert (result.status, result.summary) == (StepStatus.CHANGED, "2 nodes cordoned: they are replaced next")
-        assert len(await self.closed(opened)) == 2
+        assert len(await closed(opened)) == 2
         assert (await self.close(opened, leaving)).status is StepStatus.ALREADY
 
     async def test_a_repeat_after_new_nodes_came_closes_none_of_them(self, opened, leaving):
         await self.close(opened, leaving)
-        before = await self.closed(opened)
-        await self.add_node(opened, "newcomer")
+        before = await closed(opened)
+        await add_node(opened, "newcomer")
 
         assert (await self.close(opened, leaving)).status is StepStatus.ALREADY
-        assert await self.closed(opened) == before
+        assert await closed(opened) == before
 
     async def test_a_new_node_with_the_name_of_an_old_one_stays_open(self, opened, leaving):
-        await self.add_node(opened, "twin")
+        await add_node(opened, "twin")
         await self.close(opened, leaving)
         twin = await opened.api.get(NODES, "twin")
         await opened.api.delete(NODES, "twin", uid=twin["metadata"]["uid"])
-        await self.add_node(opened, "twin")
+        await add_node(opened, "twin")
 
         await self.close(opened, leaving)
 
-        assert "twin" not in await self.closed(opened)
+        assert "twin" not in await closed(opened)
 
     @pytest.mark.parametrize("trouble", ["timeout", "timeout-after"])
     @pytest.mark.parametrize(
@@ -232,7 +241,7 @@ class TestClosingOldNodes:
 
         await self.close(opened, leaving)
 
-        assert len(await self.closed(opened)) == 2
+        assert len(await closed(opened)) == 2
 
     async def test_nodes_that_nothing_replaces_stay_open(self, opened, leaving):
         name = (await opened.api.list(NODES))[0]["metadata"]["name"]
@@ -240,8 +249,8 @@ class TestClosingOldNodes:
 
         await self.close(opened, leaving)
 
-        assert len(await self.closed(opened)) == 1
-        assert name not in await self.closed(opened)
+        assert len(await closed(opened)) == 1
+        assert name not in await closed(opened)
 
     @pytest.mark.parametrize("takes_along", ["true", None])
     async def test_none_is_closed_where_new_pods_can_start(self, opened, migration, takes_along):
@@ -249,4 +258,52 @@ class TestClosingOldNodes:
             await record_marks(opened, migration.id, {CNI_UNINSTALL: takes_along})
 
         assert (await self.close(opened, migration.id)).status is StepStatus.ALREADY
-        assert await self.closed(opened) == []
+        assert await closed(opened) == []
+
+
+class TestOpeningClosedNodes:
+    """Whoever takes a migration back opens the nodes that it had closed, and no others."""
+
+    @pytest.fixture
+    async def returning(self, cluster, opened, migration):
+        """A migration that takes one back which has closed both nodes."""
+        await record_marks(opened, migration.id, {CNI_UNINSTALL: "false"})
+        await close_old_nodes(opened, await read_migration(opened.api, migration.id))
+        return await begin(cluster, opened, Runbook.CILIUM_TO_CANAL, desired_cni=CANAL, reverts=migration.id)
+
+    async def test_all_are_open_again_once(self, opened, returning):
+        result = await open_closed_nodes(opened, returning)
+
+        assert (result.status, result.summary) == (StepStatus.CHANGED, "2 nodes uncordoned")
+        assert await closed(opened) == []
+        assert (await open_closed_nodes(opened, returning)).status is StepStatus.ALREADY
+
+    async def test_a_node_that_somebody_else_closed_stays_closed(self, opened, returning):
+        await add_node(opened, "somebody-elses")
+        await opened.api.patch(NODES, "somebody-elses", {"spec": {"unschedulable": True}})
+
+        await open_closed_nodes(opened, returning)
+
+        assert await closed(opened) == ["somebody-elses"]
+
+    async def test_a_node_whose_machine_goes_stays_closed(self, cluster, opened, returning):
+        cluster.platform_fault("stuck-pod", subject="*")
+        machine = (await opened.api.list(MACHINES, namespace="kube-system"))[0]
+        await opened.api.delete(
+            MACHINES, machine["metadata"]["name"], namespace="kube-system", uid=machine["metadata"]["uid"]
+        )
+
+        await open_closed_nodes(opened, returning)
+
+        assert await closed(opened) == [machine["status"]["nodeRef"]["name"]]
+
+    @pytest.mark.parametrize("trouble", ["timeout", "timeout-after"])
+    async def test_a_run_that_was_killed_there_opens_the_rest(self, cluster, opened, returning, trouble):
+        await kill_at(cluster, open_closed_nodes(opened, returning), trouble, method="PATCH", path="/nodes/")
+
+        await open_closed_nodes(opened, returning)
+
+        assert await closed(opened) == []
+
+    async def test_where_none_was_closed_nothing_is_opened(self, opened, migration):
+        assert (await open_closed_nodes(opened, migration)).status is StepStatus.ALREADY

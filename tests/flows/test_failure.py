@@ -18,6 +18,8 @@ from migration.errors import DeadlineExceeded, MigrationReverted, PlatformFailed
 from migration.models import Deadlines, OnFailure, ProxyMode
 from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.verification import regressions
+from tests.clusters.looking import becomes
+from tests.clusters.on_cilium import change_values, is_configured
 from tests.flows.belongings import belongings
 
 pytestmark = [
@@ -28,15 +30,21 @@ pytestmark = [
     # A tenth of a minute is no whole number of them.
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
 ]
-CLUSTERS = 7
+CLUSTERS = 8
 # Six seconds: the lab is two hundred times as fast.
 SOON = Deadlines().model_copy(update={"cni": 0.1})
+SOON_ROTATED = Deadlines().model_copy(update={"rotation": 0.1})
 
 
 def helm_fails(cluster):
     cluster.lab.remote.add_fault(
         "platform", "helm-failure", cluster=cluster.name, subject="cilium", times=None, message="no such image"
     )
+
+
+async def closed_nodes(cluster):
+    async with cluster.apis() as (_, api):
+        return [node["metadata"]["name"] for node in await api.list(NODES) if node["spec"].get("unschedulable")]
 
 
 async def failure_report(cluster):
@@ -110,8 +118,7 @@ async def test_a_revert_that_can_t_configure_cilium_leaves_no_node_closed(cluste
         await cluster.migrate(rotate_nodes=False, on_failure=OnFailure.REVERT, deadlines=SOON)
 
     await assert_as_before(cluster, *before)
-    async with cluster.apis() as (_, api):
-        assert [node["metadata"]["name"] for node in await api.list(NODES) if node["spec"].get("unschedulable")] == []
+    assert await closed_nodes(cluster) == []
 
 
 async def test_a_failure_before_anything_was_switched_is_taken_back_by_its_label_alone(cluster, before):
@@ -146,3 +153,21 @@ async def test_on_the_way_to_canal_a_run_goes_back_to_cilium_with_its_former_val
         assert await belongings(api) == before
         assert [item for kind, _ in ADDON_KINDS for item in await api.list(kind, labels=addon_label("canal"))] == []
     assert json.dumps(report.model_dump(mode="json"))
+
+
+async def test_nodes_that_were_closed_on_the_way_to_canal_are_open_again_back_on_cilium(cluster):
+    """Of a cluster that was created on ebpf, for there Cilium can't take its file along: pods go to new nodes alone."""
+    await cluster.migrate(proxy_mode=ProxyMode.EBPF, rotate_nodes=False)
+    async with cluster.apis() as (_, api):
+        await change_values(api, cni={"exclusive": False}, tunnelPort=0)
+        await becomes(lambda: is_configured(api, "cni-chaining-mode", None))
+    cluster.lab.remote.add_fault("platform", "node-never-joins", cluster=cluster.name, subject="*", times=None)
+    with pytest.raises(DeadlineExceeded, match="the rotation of MachineDeployment"):
+        await cluster.to_canal(deadlines=SOON_ROTATED, proxy_mode=ProxyMode.IPTABLES)
+    assert await closed_nodes(cluster)
+    cluster.lab.remote.clear_faults()
+
+    report = await cluster.revert(rotate_nodes=False)
+
+    assert (str(report.current_cni), report.proxy_mode) == ("cilium 1.19.4", "ebpf")
+    assert await closed_nodes(cluster) == []

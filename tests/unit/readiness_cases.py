@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from migration.facts import EndpointFacts, NodeFacts, WorkloadFacts
-from migration.journal import CLOSED_NODES, Journal
+from migration.journal import CLOSED_NODES, NODES_TO_OPEN, Journal
 from migration.manifest_findings import ManifestFacts, OldCniFacts
 from migration.models import (
     BarePodChoice,
@@ -147,6 +147,10 @@ MOVING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under 
 WAITING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": ""}),))
 TO_CANAL: dict[str, Any] = {"kind": Runbook.CILIUM_TO_CANAL, "previous_cni": CILIUM, "desired_cni": CANAL}
 CLOSED = Journal(current="m1", migrations=(make_migration(**TO_CANAL, marks={CLOSED_NODES: "uid-node-1 uid-node-2"}),))
+REOPENING = Journal(
+    current="m2",
+    migrations=(make_migration("m2", reverts="m1", marks={NODES_TO_OPEN: "uid-node-1 uid-node-2"}),),
+)
 ROTATING = Journal(current="m1", migrations=(make_migration(old_nodes={"kube-system/workers": ("uid-node-1",)}),))
 ROLLING = (make_machine_deployment(updated=1, available=2),)
 FOUR_RANGES: dict[str, Any] = {"pod_cidrs": ("172.25.0.0/22",), "node_mask_bits": ((4, 24),)}
@@ -272,7 +276,10 @@ FIRING: list[tuple[str, Severity, Case]] = [
     ("node-cordoned", B, to_cilium(**node(cordoned=True), machine_deployments=ROLLING)),
     ("node-cordoned", B, to_cilium(nodes=nodes(3, cordoned=True)[1:], journal=ROTATING)),
     ("node-cordoned", B, to_canal(nodes=nodes(4, cordoned=True)[2:], journal=CLOSED)),
-    ("node-cordoned", B, to_cilium({"reverts": "m1"}, nodes=nodes(2, cordoned=True), journal=CLOSED)),
+    ("node-cordoned", W, to_cilium({"reverts": "m1"}, nodes=nodes(2, cordoned=True), journal=CLOSED)),
+    ("node-cordoned", W, to_cilium({"reverts": "m1"}, nodes=nodes(3, cordoned=True), journal=CLOSED)),
+    ("node-cordoned", W, to_cilium({"reverts": "m1"}, nodes=nodes(2, cordoned=True), journal=REOPENING)),
+    ("node-cordoned", B, to_cilium({"reverts": "m1"}, nodes=nodes(4, cordoned=True)[2:], journal=CLOSED)),
     ("node-cordoned", W, to_canal(nodes=nodes(2, cordoned=True), journal=CLOSED)),
     ("node-cordoned", W, to_canal(nodes=nodes(3, cordoned=True)[1:], journal=CLOSED)),
     ("node-cordoned", W, to_cilium(**node(cordoned=True), journal=ROTATING)),

@@ -34,7 +34,7 @@ from tests.chaos.strikes import Orders, Strike, from_json, to_json
 README = Path(__file__).parents[2] / "README.md"
 SEED = 7
 ORDINARY = ("check readiness", "begin migration", "record baseline", "verify", "finish migration")
-OF_REVERTS = ("restore policies",)
+OF_REVERTS = ("open closed nodes", "restore policies")
 
 
 @pytest.fixture(scope="module")
