@@ -202,7 +202,12 @@ _RESTORE_CALICO: Final = (
     *rights("get create", "*", group=_CALICO),
     *rights("get create", "*", group=_ADMIN_POLICIES),
 )
-_RESTORE_CILIUM: Final = rights("get create", "*", group="cilium.io")
+# Nodes that were closed on the way to Canal are opened again, but for those whose machines are going.
+_RESTORE_CILIUM: Final = (
+    *rights("get create", "*", group="cilium.io"),
+    *rights("patch", "nodes"),
+    *_here("list", "machines", group="cluster.k8s.io"),
+)
 # kube-proxy, Cilium's agents and operator are rolled where KKP doesn't.
 _ROLL: Final = (
     *_here("get patch", "deployments", group="apps", names=("cilium-operator",)),
@@ -241,7 +246,8 @@ def user_cluster_rights(request: MigrationRequest) -> Rights:
     if request.runbook is not Runbook.CANAL_TO_CILIUM or request.desired_proxy_mode is not None:
         found += _ROLL
     found += _PROBES if request.probes.enabled else ()
-    return found + (_ROTATION if request.rotate_nodes else ())
+    found += _ROTATION if request.rotate_nodes else ()
+    return tuple(dict.fromkeys(found))
 
 
 def view_rights(request: MigrationRequest) -> Rights:

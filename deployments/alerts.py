@@ -36,8 +36,8 @@ RESUMING: Final = "resume-interrupted"
 HEARTBEAT_LOST: Final = "heartbeat-lost"
 """The automation that sends nothing: it ends a run that gives no sign of life, which `crashed` tells then."""
 NAMES: Final = (*(kind.value for kind in Kind), HEARTBEAT_LOST)
-OPTIONAL: Final = (Kind.NOT_APPROVED.value, Kind.CANCELLED.value)
-"""Left out unless asked for: whoever did this knows."""
+OPTIONAL: Final = (Kind.COMPLETED.value, Kind.NOT_APPROVED.value, Kind.CANCELLED.value)
+"""Left out unless asked for: nobody has to act, or whoever did this knows."""
 
 RUN: Final = "prefect.flow-run."
 HEARTBEAT: Final = f"{RUN}heartbeat"
@@ -53,6 +53,8 @@ STATES: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.INTERRUPTED: ("Interrupted",),
     Kind.WAITING_FOR_APPROVAL: ("Suspended",),
     Kind.STOPPED: ("StoppedAtSafePoint",),
+    Kind.CLUSTERS_LEFT: ("MigratedWithFailures",),
+    Kind.COMPLETED: ("Completed", "Migrated"),
     Kind.NOT_APPROVED: ("NotApproved",),
     Kind.CANCELLED: ("Cancelled",),
     Kind.LATE: ("Late",),

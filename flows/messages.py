@@ -31,6 +31,8 @@ class Kind(StrEnum):
     WAITING_FOR_APPROVAL = "waiting-for-approval"
     WAITING_FOR_WINDOW = "waiting-for-window"
     STOPPED = "stopped-at-safe-point"
+    CLUSTERS_LEFT = "clusters-left"
+    COMPLETED = "completed"
     NOT_APPROVED = "not-approved"
     CANCELLED = "cancelled"
     LATE = "late"
@@ -115,6 +117,8 @@ MESSAGES: Final = {
         "was.",
     ),
     Kind.STOPPED: _of_a_run("stopped at a safe point, unfinished"),
+    Kind.CLUSTERS_LEFT: _of_a_run("ended, and not every cluster is migrated"),
+    Kind.COMPLETED: _of_a_run("is done"),
     Kind.NOT_APPROVED: _of_a_run("was not approved"),
     Kind.CANCELLED: _of_a_run("was cancelled", _WAYS),
     Kind.LATE: _of_a_run(

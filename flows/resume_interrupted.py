@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from datetime import timedelta
-from typing import Annotated, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from prefect import flow
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from migration.parameters import shown
 from migration.resuming import Limits, Resumption
-from tasks.cancelled_runs import land_cancelled_runs
+from tasks.cancelled_runs import find_cancelled_runs, land_cancelled_run
 from tasks.crashed_fleets import find_interrupted_fleets, settle_fleet
 from tasks.fleet_landing import land_cancelled_fleets
 from tasks.interrupted import find_interrupted_runs, report_resumption, settle
@@ -47,6 +48,8 @@ MaxAgeHours = Annotated[
     ),
 ]
 
+T = TypeVar("T")
+
 
 @flow(name="resume-interrupted", persist_result=False)
 async def resume_interrupted(
@@ -57,25 +60,46 @@ async def resume_interrupted(
     """Start migrating runs that crashed again, as the same runs: each goes on where it was.
 
     A run is left alone if another one for its cluster is under way, or if the cluster's journal says that its migration
-    is over or in another run's hands. Runs that failed or were cancelled are none of its business; one that crashed
-    while it was being cancelled, or was cancelled after its crash, has its cluster brought to a safe point. Runs that
-    wait though their time has come become Late.
+    is over or in another run's hands. Runs that failed are none of its business. The cluster of one that was cancelled
+    while no process had it, or that crashed while it was being cancelled, is brought to a safe point. Runs that wait
+    though their time has come become Late.
     """
     limits = Limits(attempts=attempts, quiet_seconds=quiet_seconds, max_age_hours=max_age_hours)
     # Step 1. Which runs are crashed, and what else is there for their clusters?
     crashed, others = await find_interrupted_runs(limits)
     # Step 2. Ask each one's cluster, and act.
-    settled = await asyncio.gather(*(settle(run, others, limits) for run in crashed))
+    settled, troubles = await _each(settle(run, others, limits) for run in crashed)
     # Step 3. Bring clusters to a safe point whose runs somebody cancelled while no worker had them.
-    await land_cancelled_runs(limits)
+    landed, more = await _each(land_cancelled_run(run) for run in await find_cancelled_runs(limits))
+    troubles += more
     # Step 4. Roll-outs over many clusters have nothing to ask: their clusters' runs are seen to by themselves.
-    fleets = [await settle_fleet(run, limits) for run in await find_interrupted_fleets(limits)]
+    fleets, more = await _each(settle_fleet(run, limits) for run in await find_interrupted_fleets(limits))
+    troubles += more
     await land_cancelled_fleets(timedelta(hours=max_age_hours))
     # Step 5. Roll-outs that have stepped aside come back if something has happened to their clusters meanwhile.
     await wake_waiting_fleets()
     # Step 6. Which runs wait though their time has come?
     late = await mark_late_runs()
     # Step 7. Tell.
-    resumption = await report_resumption((*settled, *fleets), late)
+    resumption = Resumption(settled=(*settled, *fleets), landed=tuple(run for run in landed if run), late=late)
+    await report_resumption(resumption)
+    if troubles:
+        message = f"{resumption.message}; {len(troubles)} could not be seen to, the first because of: {troubles[0]}"
+        return cast("Resumption", Failed(message=message, data=troubles[0]))
     # Prefect takes a state that a flow returns as its own, and hands the data to whoever awaits the flow.
     return cast("Resumption", Completed(message=resumption.message, data=resumption))
+
+
+async def _each(asked: Iterable[Coroutine[Any, Any, T]]) -> tuple[list[T], list[Exception]]:
+    """Return what came of each, and the errors of those that failed: one bad run must not keep the others down."""
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    good: list[T] = []
+    troubles: list[Exception] = []
+    for result in results:
+        if isinstance(result, Exception):
+            troubles.append(result)
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            good.append(result)
+    return good, troubles

@@ -26,6 +26,8 @@ CNI_UNINSTALL = "cni-uninstall"
 """Mark that tells whether Cilium's agents take their CNI configuration with them when they go: `true` or `false`."""
 CLOSED_NODES = "closed-nodes"
 """Mark that holds the uids of the nodes that were there when old nodes were closed to new pods."""
+OPEN_BEFORE = "open-before"
+"""Mark that holds the uids of those among them that nobody had closed before."""
 NODES_TO_OPEN = "nodes-to-open"
 """Mark of a migration that takes another one back: the uids of the nodes that that one had closed."""
 KEPT_DETAILS = 100

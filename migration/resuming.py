@@ -138,10 +138,19 @@ class Settled(Frozen):
     decision: Decision
 
 
+class LandedRun(Frozen):
+    """A cancelled run that nobody had seen to, and what was done about it."""
+
+    name: str
+    cluster: ClusterRef
+    message: str
+
+
 class Resumption(Frozen):
     """What one round of resume-interrupted did."""
 
     settled: tuple[Settled, ...] = ()
+    landed: tuple[LandedRun, ...] = ()
     late: tuple[LateRun, ...] = ()
     """The runs that it found late, and that nobody had."""
 
@@ -150,8 +159,9 @@ class Resumption(Frozen):
         """What it did in one line."""
         rulings = [settled.decision.ruling for settled in self.settled]
         done = ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in Ruling if ruling in rulings)
+        landed = f", {len(self.landed)} cancelled without anybody seeing to it" if self.landed else ""
         late = f", {len(self.late)} late: no worker takes them up" if self.late else ""
-        return f"{done or 'no run of the last hours is crashed'}{late}"
+        return f"{done or 'no run of the last hours is crashed'}{landed}{late}"
 
 
 def decide_by_runs(run: CrashedRun, others: Iterable[OtherRun], limits: Limits, now: AwareDatetime) -> Decision | None:
@@ -291,20 +301,6 @@ def was_cancelled(states: Iterable[tuple[AwareDatetime, str]]) -> bool:
     """
     before = [kind for _, kind in sorted(states) if kind != CRASHED]
     return bool(before) and before[-1] == "CANCELLING"
-
-
-def was_cancelled_before_it_went_on(states: Iterable[tuple[AwareDatetime, str]]) -> bool:
-    """Tell whether a run that had crashed was scheduled again, and cancelled before any process had it.
-
-    Given when it came into which type of state. Nobody carries such a cancellation out.
-    """
-    kinds = [kind for _, kind in sorted(states)]
-    while kinds[-1:] in (["CANCELLING"], ["CANCELLED"]):
-        kinds.pop()
-    waited = kinds[-1:] == ["SCHEDULED"]
-    while kinds[-1:] == ["SCHEDULED"]:
-        kinds.pop()
-    return waited and kinds[-1:] == [CRASHED]
 
 
 def count_crashes(states: Iterable[tuple[AwareDatetime, bool]]) -> int:

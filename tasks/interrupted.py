@@ -43,6 +43,7 @@ SOMEBODY_ELSES: Final = Decision(ruling=Ruling.LEAVE, reason="it is no longer as
 MEND: Final = f"find out why it crashes, then {BY_HAND}"
 LOOK_AT_WORKERS: Final = "look whether the work pool has a worker, and whether its queue is full or paused"
 _SETTLED: Final = ("Cluster", "Run", "Crashes", "What became of it", "Why")
+_LANDED: Final = ("Cluster", "Run", "What was done")
 _LATE: Final = ("Cluster", "Run", "Waited as", "Due since", "What to do")
 
 
@@ -64,18 +65,17 @@ async def settle(run: CrashedRun, others: tuple[OtherRun, ...], limits: Limits) 
 
 
 @looking_task("report")
-async def report_resumption(settled: tuple[Settled, ...], late: tuple[LateRun, ...] = ()) -> Resumption:
-    """Publish what became of the crashed runs, and which others are late, if there were any; return it."""
-    resumption = Resumption(settled=settled, late=late)
-    parts = [
-        f"# {title}\n\n{table(head, rows)}"
-        for title, head, rows in (("Interrupted runs", _SETTLED, _settled(settled)), ("Late runs", _LATE, _late(late)))
-        if rows
-    ]
+async def report_resumption(resumption: Resumption) -> None:
+    """Publish what became of crashed and cancelled runs, and which others are late, if there were any."""
+    tables = (
+        ("Interrupted runs", _SETTLED, _settled(resumption.settled)),
+        ("Cancelled runs", _LANDED, [(str(run.cluster), run.name, run.message) for run in resumption.landed]),
+        ("Late runs", _LATE, _late(resumption.late)),
+    )
+    parts = [f"# {title}\n\n{table(head, rows)}" for title, head, rows in tables if rows]
     if parts:
         text = "\n\n".join(parts)
         await acreate_markdown_artifact(text, key="interrupted-runs", description=resumption.message)
-    return resumption
 
 
 def _settled(settled: tuple[Settled, ...]) -> list[tuple[str, ...]]:

@@ -36,12 +36,23 @@ async def land(run: FlowRun, flow: str, tell: Tell) -> str:
     A run that was on such an errand itself is not followed by another one: whoever cancels twice means at once. Nor is
     one that was on its way back after a failure, for its deployment leads the other way.
     """
-    cluster = ClusterRef(seed=str(run.parameters.get("seed", "")), name=str(run.parameters.get("cluster", "")))
+    return await land_from(await look(run, tell) or StandingFacts(), run, flow)
+
+
+async def look(run: FlowRun, tell: Tell) -> StandingFacts | None:
+    """Return where the cluster of a cancelled run stands, as far as that is its doing; None if nobody can say."""
+    cluster = _cluster(run)
     try:
         _, facts = await look_after_crash(cluster, lambda journal: _own(journal, run), tell)
     except MigrationError as error:
         tell(f"{cluster} can't be looked at: {error}")
-        facts = StandingFacts()
+        return None
+    return facts
+
+
+async def land_from(facts: StandingFacts, run: FlowRun, flow: str) -> str:
+    """Land a cancelled run (`land`) whose cluster stands so; returns what was done."""
+    cluster = _cluster(run)
     if facts.cluster is not None and facts.migration is None:
         return f"{cluster}: {CANCELLED}, with nothing under way there that was its own."
     stretch = under_way(facts.migration) if facts.migration else ""
@@ -51,6 +62,10 @@ async def land(run: FlowRun, flow: str, tell: Tell) -> str:
     if ERRAND in run.tags or takes_itself_back:
         return cut_message(cluster, stretch, facts)
     return landing_message(cluster, stretch, facts, await _send(run))
+
+
+def _cluster(run: FlowRun) -> ClusterRef:
+    return ClusterRef(seed=str(run.parameters.get("seed", "")), name=str(run.parameters.get("cluster", "")))
 
 
 def _own(journal: Journal, run: FlowRun) -> Migration | None:
@@ -70,14 +85,17 @@ async def _send(run: FlowRun) -> str:
     if run.deployment_id is None:
         return ""
     async with get_client() as client:
-        sent = await client.create_flow_run_from_deployment(
-            run.deployment_id,
-            parameters=run.parameters,
-            tags=[*run.tags, ERRAND],
-            work_queue_name=await _urgent_queue(client, run.deployment_id),
-            # The hook may be run twice; one errand is enough, until somebody retries the run and cancels it again.
-            idempotency_key=f"to the next safe point after {run.id}, attempt {run.run_count}",
-        )
+        try:
+            sent = await client.create_flow_run_from_deployment(
+                run.deployment_id,
+                parameters=run.parameters,
+                tags=[*run.tags, ERRAND],
+                work_queue_name=await _urgent_queue(client, run.deployment_id),
+                # The hook may be run twice; one errand is enough, until somebody retries the run and cancels it again.
+                idempotency_key=f"to the next safe point after {run.id}, attempt {run.run_count}",
+            )
+        except ObjectNotFound:
+            return ""  # somebody has deleted the deployment
     return url_for(sent) or f"flow run {sent.id}"
 
 

@@ -114,9 +114,12 @@ class KkpSeed:
         project = await self._projects.project_of(cluster.name)
         try:
             return await kubeconfigs.way_into(self._api, project, cluster.name, connection=self.connection)
-        except NotFound as error:
+        except NotFound:
             # KKP says the same of a cluster whose seed it doesn't reach: a look tells which of the two it is.
             await self._projects.find(cluster.name)
+        try:
+            return await kubeconfigs.way_into(self._api, project, cluster.name, connection=self.connection)
+        except NotFound as error:
             what = kubeconfigs.source(self._api, cluster.name)
             raise InvalidRequest(f"{what} is not there: the control plane isn't ready ({error})") from error
 

@@ -23,7 +23,7 @@ from clusters.steps.survey import list_machine_deployments, list_nodes, list_pod
 from clusters.watching import Live, watching, with_faults
 from migration.errors import DeadlineExceeded, OperatorActionNeeded
 from migration.facts import MachineDeploymentFacts
-from migration.journal import CLOSED_NODES, CNI_UNINSTALL, NODES_TO_OPEN, Migration
+from migration.journal import CLOSED_NODES, CNI_UNINSTALL, NAMESPACE, NODES_TO_OPEN, OPEN_BEFORE, Migration
 from migration.models import CniType, StepStatus
 from migration.patches import FORCE_RESTART, restart_patch
 
@@ -68,7 +68,10 @@ async def close_old_nodes(opened: OpenedCluster, migration: Migration) -> StepRe
         return already("new pods can start on every node")
     nodes = [node for node in await list_nodes(opened.api) if node.owned_by_machine and not node.deleting]
     # Remembered first: a repeat must not close the new ones.
-    mark = {CLOSED_NODES: " ".join(node.uid for node in nodes)}
+    mark = {
+        CLOSED_NODES: " ".join(node.uid for node in nodes),
+        OPEN_BEFORE: " ".join(node.uid for node in nodes if not node.cordoned),
+    }
     old = (await record_marks(opened, migration.id, mark)).marks[CLOSED_NODES].split()
     closed = 0
     for node in nodes:
@@ -87,7 +90,11 @@ async def open_closed_nodes(opened: OpenedCluster, migration: Migration) -> Step
     closed = migration.marks.get(NODES_TO_OPEN, "").split()
     if not closed:
         return already("none was closed")
-    going = {machine.node for item in await opened.api.list(MACHINES) if (machine := _machine(item)).deleting}
+    going = {
+        machine.node
+        for item in await opened.api.list(MACHINES, namespace=NAMESPACE)
+        if (machine := _machine(item)).deleting
+    }
     count = 0
     for node in await list_nodes(opened.api):
         if node.uid in closed and node.cordoned and not (node.deleting or node.name in going):

@@ -14,7 +14,7 @@ import yaml
 from clusters import access
 from clusters.connections import ENVIRONMENT_VARIABLE, find_connection
 from clusters.journal import read_migration
-from clusters.kinds import SECRETS
+from clusters.kinds import NODES, SECRETS
 from clusters.lock import release_lock, renew_lock, try_lock
 from clusters.seed import OpenedCluster, open_cluster
 from clusters.steps import cilium, cilium_removal, switching
@@ -22,13 +22,20 @@ from clusters.steps.addon_removal import remove_canal
 from clusters.steps.bookkeeping import begin_migration, finish_migration
 from clusters.steps.canal_arrival import wait_for_canal
 from clusters.steps.cni_backup import back_up
-from clusters.steps.machines import close_old_nodes, rotatable_machine_deployments, rotate_machine_deployment
+from clusters.steps.machines import (
+    close_old_nodes,
+    open_closed_nodes,
+    rotatable_machine_deployments,
+    rotate_machine_deployment,
+)
+from clusters.steps.marks import record_marks
 from clusters.steps.pods import restart_pods
 from clusters.steps.proxy_mode import wait_for_proxy_mode
 from clusters.steps.restoring import restore_policies
 from clusters.steps.verification import record_baseline, verify
 from clusters.survey import survey, survey_cluster
 from migration.errors import Forbidden, InvalidRequest, PreflightFailed, Unauthorized
+from migration.journal import NODES_TO_OPEN
 from migration.models import (
     ClusterRef,
     CniType,
@@ -309,6 +316,16 @@ async def test_the_way_back_needs_no_more(limited, opened, cluster, beside):
     await finish_migration(limited, begun.id)
 
     assert removed.status is StepStatus.CHANGED
+
+
+async def test_opening_nodes_again_needs_no_more(limited, opened, migration):
+    names = [node["metadata"]["name"] for node in await opened.api.list(NODES)]
+    for name in names:
+        await opened.api.patch(NODES, name, {"spec": {"unschedulable": True}})
+    uids = " ".join(node["metadata"]["uid"] for node in await opened.api.list(NODES))
+    returning = await record_marks(opened, migration.id, {NODES_TO_OPEN: uids})
+
+    assert (await open_closed_nodes(limited, returning)).summary == f"{len(names)} nodes uncordoned"
 
 
 async def test_another_proxy_mode_needs_no_more(limited, cluster):

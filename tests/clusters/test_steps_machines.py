@@ -267,6 +267,9 @@ class TestOpeningClosedNodes:
     @pytest.fixture
     async def returning(self, cluster, opened, migration):
         """A migration that takes one back which has closed both nodes."""
+        return await self.took_back(cluster, opened, migration)
+
+    async def took_back(self, cluster, opened, migration):
         await record_marks(opened, migration.id, {CNI_UNINSTALL: "false"})
         await close_old_nodes(opened, await read_migration(opened.api, migration.id))
         return await begin(cluster, opened, Runbook.CILIUM_TO_CANAL, desired_cni=CANAL, reverts=migration.id)
@@ -278,13 +281,21 @@ class TestOpeningClosedNodes:
         assert await closed(opened) == []
         assert (await open_closed_nodes(opened, returning)).status is StepStatus.ALREADY
 
-    async def test_a_node_that_somebody_else_closed_stays_closed(self, opened, returning):
-        await add_node(opened, "somebody-elses")
-        await opened.api.patch(NODES, "somebody-elses", {"spec": {"unschedulable": True}})
+    @pytest.mark.parametrize("when", ["before", "after"])
+    async def test_a_node_that_somebody_else_closed_stays_closed(self, cluster, opened, migration, when):
+        if when == "before":
+            await self.close_by_hand(opened)
+        returning = await self.took_back(cluster, opened, migration)
+        if when == "after":
+            await self.close_by_hand(opened)
 
         await open_closed_nodes(opened, returning)
 
         assert await closed(opened) == ["somebody-elses"]
+
+    async def close_by_hand(self, opened):
+        await add_node(opened, "somebody-elses")
+        await opened.api.patch(NODES, "somebody-elses", {"spec": {"unschedulable": True}})
 
     async def test_a_node_whose_machine_goes_stays_closed(self, cluster, opened, returning):
         cluster.platform_fault("stuck-pod", subject="*")

@@ -37,7 +37,7 @@ async def test_what_is_no_longer_wanted_disappears_and_what_is_wanted_too_appear
     server.python(*INSTALL, "--without", "late", "--also", "cancelled")
 
     names = {each.name.removeprefix(PREFIX) for each in await installed(client)}
-    assert names == set(NAMES) - {"late", "not-approved"}
+    assert names == set(NAMES) - {"late", "completed", "not-approved"}
 
 
 async def test_only_what_differs_is_replaced(client, block):

@@ -105,30 +105,41 @@ async def test_a_cancelled_run_whose_worker_died_over_it_is_landed_and_not_taken
     assert await victim.api.find(DAEMON_SETS, "canal", namespace="kube-system") is not None
 
 
-@pytest.mark.parametrize("retried_by", ["resume-interrupted", "a person"])
-async def test_a_crashed_run_that_is_cancelled_before_it_went_on_is_landed(victim, stack, retried_by):
+@pytest.mark.parametrize("moment", ["taken up", "retried by a person", "its worker gone"])
+async def test_a_run_that_is_cancelled_while_no_process_has_it_is_landed(victim, stack, moment):
     victim.hang_at("DELETE", "/namespaces/[^/]+/pods/")
     run = await stack.start("canal-to-cilium", victim.name, **STAY)
     await victim.hangs()
-    await stack.kill_run()
-    await stack.reaches(run, "Interrupted")
-    await expire_lease(victim.api)
+    processes = stack.processes_of_runs()
+    if moment != "its worker gone":
+        await stack.kill_run(processes)
+        await stack.reaches(run, "Interrupted")
     await stack.kill_runner()
-    if retried_by == "a person":
-        await stack.set_state(run, RETRY)
-    else:
+    if moment == "taken up":
         with temporary_settings({PREFECT_API_URL: f"{stack.http.base_url}"}):
             crashed = await crashed_run(UUID(run))
             assert crashed
             assert await take_up(crashed, "as resume-interrupted does")
-
-    await stack.set_state(run, CANCELLING)
+        await stack.set_state(run, CANCELLING)
+        assert (await stack.api.flow_run(run))["state"]["type"] == "CANCELLED"
+    else:
+        if moment == "its worker gone":
+            await stack.kill_run(processes)
+        else:
+            await stack.set_state(run, RETRY)
+        await stack.set_state(run, CANCELLING)
+        # What Prefect's server does after five minutes, in its words.
+        given_up = {"type": "CANCELLED", "name": "Cancelled", "message": "Flow run cancellation timed out"}
+        await stack.set_state(run, given_up, force=True)
+    await expire_lease(victim.api)
     await stack.start_runner()
-    await stack.resume_interrupted()
+
+    over = await stack.resume_interrupted()
 
     state = (await stack.api.flow_run(run))["state"]
     assert state["type"] == "CANCELLED"
     assert f"lab/{victim.name}: cancelled in the middle of the move to the new CNI" in state["message"]
+    assert "1 cancelled without anybody seeing to it" in over["state"]["message"]
     errand = await run_after(stack, run)
     assert (await stack.ended(errand))["state"]["name"] == "StoppedAtSafePoint"
 
@@ -136,6 +147,27 @@ async def test_a_crashed_run_that_is_cancelled_before_it_went_on_is_landed(victi
 
     assert await run_after(stack, run) == errand
     assert (await stack.states(run))[-1]["id"] == state["id"]
+
+
+async def test_a_cancelled_run_that_nobody_can_land_keeps_no_other_from_it(victim, stack):
+    """Its deployment is gone, so nobody can be sent; what is said then is the truth."""
+    victim.hang_at("DELETE", "/namespaces/[^/]+/pods/")
+    found = await stack.call("GET", "/deployments/name/canal-to-cilium/canal-to-cilium")
+    run = await stack.start("canal-to-cilium", victim.name, **STAY)
+    await victim.hangs()
+    processes = stack.processes_of_runs()
+    await stack.kill_runner()
+    await stack.kill_run(processes)
+    await stack.set_state(run, {"type": "CANCELLED", "name": "Cancelled"}, force=True)
+    await expire_lease(victim.api)
+    await stack.call("DELETE", f"/deployments/{found['id']}")
+    # A deployment of this name that has another id: the runner makes it as it starts.
+    await stack.start_runner()
+
+    over = await stack.resume_interrupted()
+
+    assert over["state"]["type"] == "COMPLETED"
+    assert "stopped at once, in the middle of" in (await stack.api.flow_run(run))["state"]["message"]
 
 
 async def test_a_run_cancelled_where_nothing_was_disrupted_yet_ends_there(victim, stack):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from migration.facts import EndpointFacts, NodeFacts, WorkloadFacts
-from migration.journal import CLOSED_NODES, NODES_TO_OPEN, Journal
+from migration.journal import CLOSED_NODES, NODES_TO_OPEN, OPEN_BEFORE, Journal
 from migration.manifest_findings import ManifestFacts, OldCniFacts
 from migration.models import (
     BarePodChoice,
@@ -146,7 +146,8 @@ MOVE = {f"begun {Stretch.PREPARE}": "2026-11-22T22:00:00Z", f"begun {Stretch.MOV
 MOVING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": str(Stretch.MOVE)}),))
 WAITING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": ""}),))
 TO_CANAL: dict[str, Any] = {"kind": Runbook.CILIUM_TO_CANAL, "previous_cni": CILIUM, "desired_cni": CANAL}
-CLOSED = Journal(current="m1", migrations=(make_migration(**TO_CANAL, marks={CLOSED_NODES: "uid-node-1 uid-node-2"}),))
+CLOSED_BOTH = {CLOSED_NODES: "uid-node-1 uid-node-2", OPEN_BEFORE: "uid-node-1 uid-node-2"}
+CLOSED = Journal(current="m1", migrations=(make_migration(**TO_CANAL, marks=CLOSED_BOTH),))
 REOPENING = Journal(
     current="m2",
     migrations=(make_migration("m2", reverts="m1", marks={NODES_TO_OPEN: "uid-node-1 uid-node-2"}),),

@@ -101,7 +101,15 @@ def test_the_administrator_s_kubeconfig_is_asked_for_where_it_is_used():
                 'patch daemonsets.apps "kube-proxy" in kube-system',
             },
         ),
-        ({"reverts": "m1"}, {"get *.cilium.io", "create *.cilium.io"}),
+        (
+            {"reverts": "m1"},
+            {
+                "get *.cilium.io",
+                "create *.cilium.io",
+                "patch nodes",
+                "list machines.cluster.k8s.io in kube-system",
+            },
+        ),
         (
             {"rotate_nodes": True},
             {

@@ -24,7 +24,6 @@ from migration.resuming import (
     how_to_resume,
     latest_of,
     was_cancelled,
-    was_cancelled_before_it_went_on,
 )
 from tests.unit.making import CANAL, CILIUM, make_migration
 
@@ -288,27 +287,6 @@ def test_a_crash_while_a_run_is_being_cancelled_is_told_from_others(states, expe
     shuffled = [(minutes(number), kind) for number, kind in enumerate(states)][::-1]
 
     assert was_cancelled(shuffled) is expected
-
-
-@pytest.mark.parametrize(
-    ("states", "expected"),
-    [
-        (["RUNNING", "CRASHED", "SCHEDULED", "CANCELLED"], True),
-        (["RUNNING", "CRASHED", "CRASHED", "SCHEDULED", "SCHEDULED", "CANCELLING"], True),
-        (["RUNNING", "CRASHED", "SCHEDULED", "CANCELLING", "CANCELLED"], True),
-        (["RUNNING", "CRASHED", "SCHEDULED", "PENDING", "CANCELLING", "CANCELLED"], False),  # its worker sees to it
-        (["RUNNING", "CRASHED", "SCHEDULED", "RUNNING", "CANCELLING", "CANCELLED"], False),
-        (["RUNNING", "SCHEDULED", "CANCELLED"], False),  # it waited at a safe point
-        (["RUNNING", "FAILED", "SCHEDULED", "CANCELLED"], False),  # a failure left it to people
-        (["SCHEDULED", "CANCELLED"], False),
-        (["CANCELLED"], False),
-        ([], False),
-    ],
-)
-def test_a_run_cancelled_between_its_crash_and_its_next_process_is_told_from_others(states, expected):
-    shuffled = [(minutes(number), kind) for number, kind in enumerate(states)][::-1]
-
-    assert was_cancelled_before_it_went_on(shuffled) is expected
 
 
 def test_a_run_that_was_being_cancelled_is_landed_whoever_else_is_there():

@@ -33,10 +33,15 @@ class TestWayIn:
             await shared_seed.way_into(await shared_seed.cluster(shared.name))
 
     async def test_a_control_plane_that_has_no_kubeconfig_yet_is_not_ready(self, cluster, seed, trouble):
-        trouble("404", path="/kubeconfig$", times=1)
+        trouble("404", path="/kubeconfig$", times=2)
 
         with pytest.raises(InvalidRequest, match="is not there: the control plane isn't ready"):
             await seed.way_into(await seed.cluster(cluster.name))
+
+    async def test_a_seed_that_is_back_at_once_is_outlived(self, cluster, seed, trouble):
+        trouble("404", path="/kubeconfig$", times=1)
+
+        assert (await seed.way_into(await seed.cluster(cluster.name))).is_administrator_s
 
     async def test_a_seed_that_goes_before_the_kubeconfig_is_had_is_out_of_reach(self, cluster, seed):
         found = await seed.cluster(cluster.name)
