@@ -13,7 +13,7 @@ DEV     := $(VENV)/.dev-$(KEY)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos check format bench kubectl control-plane locks clean
+.PHONY: help demo up test chaos check format bench kubectl control-plane reference locks clean
 
 help: ## Tell what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-13s %s\n' "$$name" "$$what"; done
@@ -48,6 +48,9 @@ kubectl: ## Build the pinned kubectl into the user's cache (needs go)
 
 control-plane: ## Build kube-apiserver, its controllers, etcd and kubectl into the user's cache (needs go; once, some minutes)
 	@$(PYTHON) tools/kubernetes/build.py control-plane
+
+reference: $(DEV) ## Write docs/parameters.md anew, from the flows' signatures
+	@$(BIN)/python -m tools.parameters
 
 locks: ## Compile the requirements locks again (ARGS=--upgrade for newer versions)
 	@PYTHON=$(PYTHON) tools/locks.sh $(ARGS)

@@ -14,6 +14,7 @@ from migration.models import (
     Cni,
     CniType,
     MigrationRequest,
+    ProbeOptions,
     ProxyMode,
     RestartOptions,
     Runbook,
@@ -27,6 +28,7 @@ from migration.parameters import (
     Manifest,
     OptionalProxyMode,
     Pods,
+    Probes,
     ProxyModeChoice,
     RemoveDefinitions,
     RotateNodes,
@@ -55,6 +57,7 @@ async def check_readiness(
     rotate_nodes: RotateNodes = True,
     maintenance: MaintenanceWindows = Maintenance(),  # noqa: B008 - frozen
     pods: Pods = RestartOptions(),  # noqa: B008 - frozen
+    probes: Probes = ProbeOptions(),  # noqa: B008 - frozen
     remove_crds: RemoveDefinitions = False,
     manifest: Manifest = "",
     tunnel_port: TunnelPort = AUTOMATIC_PORT,
@@ -74,6 +77,7 @@ async def check_readiness(
                 manifest=manifest,
                 tunnel_port=tunnel_port or None,
                 pods=pods,
+                probes=probes,
                 accept=accept,
                 maintenance=maintenance,
                 requested_by=str(runtime.flow_run.name),

@@ -169,7 +169,7 @@ def not_ready_reason(conflists: frozenset[str]) -> str | None:
 def notes_on(sandbox: Sandbox) -> dict[str, str]:
     """Return the annotations that a sandbox's CNI puts on its pod.
 
-    Calico's plugin does so with a patch of the pod's status (docs/platform.md 5.8); Cilium's doesn't.
+    Calico's plugin does so with a patch of the pod's status (docs/platform.md 5.11); Cilium's doesn't.
     """
     if sandbox.place.cni is not Cni.CANAL:
         return {}

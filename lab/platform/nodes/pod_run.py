@@ -247,7 +247,7 @@ class PodRun:
     def _missing_annotations(self, pod: Object) -> Object:
         """Return what the CNI notes on the pod and is not there yet: it goes with the kubelet's own write.
 
-        A write of a pod's status keeps annotations that come with it (docs/platform.md 5.8).
+        A write of a pod's status keeps annotations that come with it (docs/platform.md 5.11).
         """
         due = self._host.network.annotations(pod) if self._attached else {}
         held = pod["metadata"].get("annotations") or {}
