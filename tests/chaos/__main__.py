@@ -45,7 +45,7 @@ def main() -> int:
     jobs = 1 if asked.record else min(asked.jobs, len(cases))
     with prefect_server(directory), prefect_s_address_told(), campaign(directory, jobs=jobs) as fought:
         if asked.record:
-            recording.write(asyncio.run(record(fought)))
+            recording.write(asyncio.run(record(fought, asked.flows or FLOWS)))
             return 0
         return asyncio.run(_fight(fought, cases, seed=asked.seed))
 

@@ -46,6 +46,11 @@ def steps_of(scenario: str) -> dict[str, int]:
     return dict(_recorded()[scenario]["steps"])
 
 
+def recorded(scenario: str) -> dict[str, Any]:
+    """Return all that is known of a scenario, as `write` takes it."""
+    return dict(_recorded()[scenario])
+
+
 def write(found: dict[str, Any]) -> None:
     """Keep a recording, one request a line; what another scenario of the flow reads in the same step is left out."""
     lines = []
