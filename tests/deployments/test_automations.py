@@ -77,7 +77,7 @@ def in_days(days):
         (Kind.TIMED_OUT, "TimedOut", StateType.FAILED, "gave up waiting"),
         (Kind.INTERRUPTED, "Interrupted", StateType.CRASHED, "was interrupted"),
         (Kind.STOPPED, "StoppedAtSafePoint", StateType.COMPLETED, "stopped at a safe point, unfinished"),
-        (Kind.CLUSTERS_LEFT, "MigratedWithFailures", StateType.COMPLETED, "not every cluster is migrated"),
+        (Kind.CLUSTERS_LEFT, "MigratedWithFailures", StateType.COMPLETED, "ended, and not every cluster is migrated"),
         (Kind.COMPLETED, "Completed", StateType.COMPLETED, "is done"),
         (Kind.NOT_APPROVED, "NotApproved", StateType.CANCELLED, "was not approved"),
         (Kind.CANCELLED, "Cancelled", StateType.CANCELLED, "was cancelled"),
