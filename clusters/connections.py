@@ -119,10 +119,10 @@ def _unknown(name: str, known: set[str]) -> InvalidRequest:
         return InvalidRequest(
             f"no connections are configured: set {ENVIRONMENT_VARIABLE} to a directory of "
             f"<name>{connection_files.KUBECONFIG} and <name>{connection_files.KKP} files, or save one with "
-            "`python -m deployments.connections save`"
+            "`python -m deployments.connections save NAME --kubeconfig FILE`"
         )
     put = f"Put the seed's kubeconfig at {folder / name}{connection_files.KUBECONFIG}, or save" if folder else "Save"
     return InvalidRequest(
         f"there is no connection named {name!r} (configured: {', '.join(sorted(known)) or 'none'}). "
-        f"{put} it with `python -m deployments.connections save {name}`"
+        f"{put} it with `python -m deployments.connections save {name} --kubeconfig FILE`"
     )

@@ -61,7 +61,10 @@ async def list_connections(_options: argparse.Namespace) -> int:
     for name, place in found:
         sys.stdout.write(f"{name:<{width}}  {_kind(place):<8} {place}\n")
     if not found:
-        sys.stdout.write("no connections are configured: see `python -m deployments.connections save --help`\n")
+        sys.stdout.write(
+            "no connections are configured: set CNI_MIGRATION_CONNECTIONS to their directory, or see "
+            "`python -m deployments.connections save --help`\n"
+        )
     return 0
 
 

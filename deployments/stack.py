@@ -66,6 +66,11 @@ class Stack:
         return f"{self.ui_url}/api"
 
     @property
+    def connections(self) -> Path:
+        """The directory of the connections to the lab."""
+        return (self.directory / "connections").absolute()
+
+    @property
     def cluster_names(self) -> tuple[str, ...]:
         """The names of the lab's user clusters."""
         return tuple(sorted(path.stem for path in (self.directory / "clusters").glob("*.kubeconfig")))

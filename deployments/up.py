@@ -44,13 +44,13 @@ def greeting(stack: Stack) -> str:
 
 Prefect UI: {stack.ui_url}
 Migrate a cluster there (Deployments, canal-to-cilium, Run), or from another terminal:
-  export PREFECT_API_URL={stack.api_url}
+  export PREFECT_API_URL={stack.api_url} CNI_MIGRATION_CONNECTIONS={stack.connections}
   .venv/bin/prefect deployment run {DEPLOYMENT} -p seed={SEED} -p cluster={stack.cluster_names[0]} \\
     -p 'probes={{"enabled": true}}' --watch
 What it would do, and what speaks against it, tells check-readiness/check-readiness in the same way.
 Its log, with every finding, and its report are on the run's page in the UI, or:
   .venv/bin/prefect flow-run logs <id of the run>
-  .venv/bin/prefect artifact inspect migration-report-{stack.cluster_names[0]}
+  .venv/bin/python -m deployments.artifact migration-report-{stack.cluster_names[0]}
 """
 
 

@@ -47,7 +47,7 @@ def _summary(report: MigrationReport) -> str:
         ("Seed connection", report.cluster.seed),
         ("CNI now", str(report.current_cni)),
         ("kube-proxy mode", report.proxy_mode),
-        ("Migration", report.migration_id or "none"),
+        *([("Migration", report.migration_id)] if report.migration_id else []),
     ]
     if report.previous_cni is None:
         return table(("", ""), rows)

@@ -81,7 +81,9 @@ async def _put_off(cluster: ClusterRef, other: str, patience: timedelta) -> NoRe
     if waited >= patience:
         raise still_held(cluster, other, waited=waited)
     until = now + _pause(waited, patience)
-    message = f"{cluster}: {other} works on this cluster. Looked at again at {_moment(until)}"
+    own = f"an earlier attempt of this run ({other}) may still be at work here, until its lock is a minute old"
+    who = own if str(runtime.flow_run.id) in other else f"{other} works on this cluster"
+    message = f"{cluster}: {who}. Looked at again at {_moment(until)}"
     await put_off(AWAITING_LOCK, until=until, message=message)
 
 

@@ -77,7 +77,7 @@ def step_task(name: str, *, version: int = 1) -> TaskDecorator:
     return cast("TaskDecorator", decorator)
 
 
-def looking_task(name: str, *, retries: int = 2, run_name: str | None = None) -> TaskDecorator:
+def looking_task(name: str, *, retries: int = 2, run_name: str | Callable[[], str] | None = None) -> TaskDecorator:
     """Make a task that looks at live state, and so is never skipped; `run_name` may name its parameters in braces."""
     decorator = task(
         name=name,

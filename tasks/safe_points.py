@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from prefect import runtime
 from prefect.logging import get_run_logger
 
 from clusters.journal import change_migration, read_migration
@@ -40,7 +41,13 @@ class Wait(Frozen):
     message: str
 
 
-@looking_task("safe point", retries=4, run_name="safe point before the {stretch} {target}")
+def _name_of_run() -> str:
+    """Return what Prefect shows: which stretch is before the run, and of what."""
+    asked = runtime.task_run.parameters
+    return " ".join(part for part in ("safe point before the", asked["stretch"], asked.get("target", "")) if part)
+
+
+@looking_task("safe point", retries=4, run_name=_name_of_run)
 async def arrive(run: RunningMigration, stretch: Stretch, target: str = "", *, goes_on: bool = False) -> Arrival:
     """Leave it in the journal that the run may stop here, or that it `goes_on`; no-op if the stretch has begun."""
     async with open_cluster(run.cluster, get_run_logger().info, holder=run.holder) as opened:

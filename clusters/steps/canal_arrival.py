@@ -27,7 +27,7 @@ async def wait_for_canal(opened: OpenedCluster, *, version: str, deadline: timed
             tell=opened.tell,
             advice="Cilium still carries the pods, the cluster works as before. Mend the cause, start the flow again.",
         )
-    return confirmed(f"Canal {version} runs on {len(waiting.nodes.objects)} nodes beside Cilium")
+    return confirmed(f"Canal {version} runs on {len(waiting.nodes.objects)} nodes")
 
 
 class _CanalWatch:

@@ -129,7 +129,7 @@ async def wait_for_cilium(
             tell=opened.tell,
             advice="Canal still carries the pods, the cluster works as before. Mend the cause, start the flow again.",
         )
-    return confirmed(f"Cilium {version} runs on {len(waiting.nodes.objects)} nodes beside Canal")
+    return confirmed(f"Cilium {version} runs on {len(waiting.nodes.objects)} nodes")
 
 
 async def _start_anew(opened: OpenedCluster, version: str) -> None:

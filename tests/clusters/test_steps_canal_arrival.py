@@ -36,7 +36,7 @@ async def test_canal_has_arrived_when_every_node_has_its_agent(opened, leaving):
 
     result = await wait(opened)
 
-    assert (result.status, result.summary) == (StepStatus.CONFIRMED, "Canal v3.30 runs on 2 nodes beside Cilium")
+    assert (result.status, result.summary) == (StepStatus.CONFIRMED, "Canal v3.30 runs on 2 nodes")
     assert all(node["spec"]["podCIDR"] for node in await opened.api.list(NODES))
     assert (await wait(opened)).status is StepStatus.CONFIRMED
 

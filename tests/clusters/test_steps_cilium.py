@@ -198,7 +198,7 @@ class TestWait:
     async def test_cilium_on_every_node_ends_the_wait_and_a_repeat_at_once(self, opened, switched):
         result = await wait(opened)
 
-        assert (result.status, result.summary) == (StepStatus.CONFIRMED, "Cilium 1.19.4 runs on 2 nodes beside Canal")
+        assert (result.status, result.summary) == (StepStatus.CONFIRMED, "Cilium 1.19.4 runs on 2 nodes")
         assert (await wait(opened)).status is StepStatus.CONFIRMED
 
     async def test_an_agent_that_crashes_is_named_with_its_message(self, cluster, opened, migration):
