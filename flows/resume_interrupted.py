@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Final, TypeVar, cast
 
 from prefect import flow
 from prefect.states import Completed, Failed
@@ -49,6 +49,8 @@ MaxAgeHours = Annotated[
 ]
 
 T = TypeVar("T")
+AT_A_TIME: Final = 8
+"""How many clusters are asked at the same time."""
 
 
 @flow(name="resume-interrupted", persist_result=False)
@@ -92,7 +94,13 @@ async def resume_interrupted(
 
 async def _each(asked: Iterable[Coroutine[Any, Any, T]]) -> tuple[list[T], list[Exception]]:
     """Return what came of each, and the errors of those that failed: one bad run must not keep the others down."""
-    results = await asyncio.gather(*asked, return_exceptions=True)
+    places = asyncio.Semaphore(AT_A_TIME)
+
+    async def in_turn(one: Coroutine[Any, Any, T]) -> T:
+        async with places:
+            return await one
+
+    results = await asyncio.gather(*map(in_turn, asked), return_exceptions=True)
     good: list[T] = []
     troubles: list[Exception] = []
     for result in results:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migration.journal import CLOSED_NODES, CNI_UNINSTALL, NODES_TO_OPEN, OPEN_BEFORE, Migration
+from migration.journal import CLOSED_NODES, CNI_UNINSTALL, NODES_TO_OPEN, Migration
 from migration.models import CniType, MigrationRequest, Network, ProxyMode, Runbook
 from migration.restart import RestartPlan, plan_restart
 from migration.survey import ClusterSurvey
@@ -65,8 +65,8 @@ def opens_nodes(survey: ClusterSurvey, request: MigrationRequest) -> bool:
     unfinished = survey.journal.open_migration()
     if unfinished is None or not request.reverts:
         return False
-    mark = OPEN_BEFORE if unfinished.id == request.reverts else NODES_TO_OPEN
-    closed = unfinished.marks.get(mark, "").split()
+    is_reverted = unfinished.id == request.reverts
+    closed = (unfinished.nodes_it_closed if is_reverted else unfinished.marks.get(NODES_TO_OPEN, "")).split()
     return any(node.uid in closed and node.cordoned for node in survey.nodes)
 
 

@@ -136,6 +136,11 @@ class Migration(Frozen):
         )
         return self.model_copy(update={"steps": tuple(known.values())})
 
+    @property
+    def nodes_it_closed(self) -> str:
+        """The uids of the nodes that were open before this migration closed them."""
+        return self.marks.get(OPEN_BEFORE, self.marks.get(CLOSED_NODES, ""))
+
     def outline(self) -> Migration:
         """Return the migration without the details that only a run under way asks for."""
         steps = tuple(step.model_copy(update={"outage": (), "findings": ()}) for step in self.steps)

@@ -143,7 +143,7 @@ class LandedRun(Frozen):
 
     name: str
     cluster: ClusterRef
-    message: str
+    message: str = "its cluster can't be looked at, so not before next time"
 
 
 class Resumption(Frozen):
@@ -169,12 +169,19 @@ def decide_by_runs(run: CrashedRun, others: Iterable[OtherRun], limits: Limits, 
     found = _by_its_crash(run, limits, now)
     if found is not None:
         return found
-    active = [
-        other
-        for other in _of_its_cluster(run, others)
-        if not other.is_over and not other.only_planned and other.state not in WAITING
-    ]
+    active = at_work(run.cluster, others, besides=run.id)
     return _leave(f"run {active[0].name} of this cluster is {active[0].state}") if active else None
+
+
+def at_work(cluster: ClusterRef, others: Iterable[OtherRun], *, besides: str) -> list[OtherRun]:
+    """Return the other runs of a cluster that work on it, or are about to."""
+    return [
+        other
+        for other in others
+        if other.cluster == cluster
+        and other.id != besides
+        and not (other.is_over or other.only_planned or other.state in WAITING)
+    ]
 
 
 def _by_its_crash(run: CrashedRun, limits: Limits, now: AwareDatetime) -> Decision | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
@@ -15,14 +16,16 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateName,
 )
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from migration.resuming import LandedRun, Limits
+from migration.resuming import LandedRun, Limits, OtherRun, at_work
 from tasks import clock
-from tasks.crashed_runs import OUR_FLOWS
+from tasks.crashed_runs import OUR_FLOWS, runs_under_way
 from tasks.flow_runs import cluster_of, pages
 from tasks.landing import land_from, look, tell_cancelled
 from tasks.policy import looking_task
+from tasks.rescheduling import ERRAND
 
 CANCELLED: Final = "Cancelled"
 """Prefect's name of the state; `NotApproved` is of the same type, and nothing to land."""
@@ -34,7 +37,8 @@ async def find_cancelled_runs(limits: Limits) -> tuple[UUID, ...]:
 
     No hook runs if no process had the run: it waited, had crashed and was to go on, or its worker was gone too, and
     Prefect (3.8.8, server/services/cancellation_cleanup.py) gave up waiting for it after five minutes. Whoever lands a
-    run leaves a message that begins with its cluster, and has the quiet time for that.
+    run leaves a message that begins with its cluster, and has the quiet time for that. While another run is at work on
+    the cluster, it is that one's.
     """
     now = clock.now()
     lately = FlowRunFilter(
@@ -45,40 +49,57 @@ async def find_cancelled_runs(limits: Limits) -> tuple[UUID, ...]:
     async with get_client() as client:
         runs = [run async for run in pages(client, lately, OUR_FLOWS) if _is_forgotten(run)]
     quiet = now - timedelta(seconds=limits.quiet_seconds)
-    return tuple(run.id for run in runs if run.state is not None and run.state.timestamp <= quiet)
+    runs = [run for run in runs if run.state is not None and run.state.timestamp <= quiet]
+    others = await runs_under_way() if runs else []
+    return tuple(run.id for run in runs if not _is_overtaken(run, others))
 
 
 @looking_task("land")
 async def land_cancelled_run(run_id: UUID) -> LandedRun | None:
     """Leave the cluster of a forgotten run on its way to its next safe point, and the run saying so.
 
-    None if the cluster can't be looked at, which is tried again next time, or if somebody sees to the run by now.
+    None if somebody sees to the run by now. A cluster that can't be looked at is left for the next time.
     """
-    tell = get_run_logger().info
-    async with get_client() as client:
-        run = await _as_forgotten(client, run_id)
-        if run is None:
-            return None
-        flow = (await client.read_flow(run.flow_id)).name
-        facts = await look(run, tell)
-        before = run.state.id if run.state else None
-        again = await _as_forgotten(client, run_id)
-    if facts is None or again is None or again.state is None or again.state.id != before:
+    run = await _forgotten(run_id)
+    cluster = cluster_of(run) if run is not None else None
+    if run is None or cluster is None:
         return None
+    facts = await look(run, get_run_logger().info)
+    if facts is None or facts.cluster is None:
+        return LandedRun(name=run.name, cluster=cluster)
+    if not _is_same(run, await _forgotten(run_id)) or _is_overtaken(run, await runs_under_way()):
+        return None
+    async with get_client() as client:
+        flow = (await client.read_flow(run.flow_id)).name
     message = await land_from(facts, run, flow)
-    await tell_cancelled(run.id, message)
+    if _is_same(run, await _forgotten(run_id)):
+        await tell_cancelled(run.id, message)
     get_run_logger().warning("%s", message)
-    cluster = cluster_of(run)
-    return None if cluster is None else LandedRun(name=run.name, cluster=cluster, message=message)
+    return LandedRun(name=run.name, cluster=cluster, message=message)
 
 
-async def _as_forgotten(client: PrefectClient, run_id: UUID) -> FlowRun | None:
-    run = await client.read_flow_run(run_id)
+async def _forgotten(run_id: UUID) -> FlowRun | None:
+    """Return the run if it still is a forgotten one."""
+    async with get_client() as client:
+        try:
+            run = await client.read_flow_run(run_id)
+        except ObjectNotFound:
+            return None  # somebody has deleted its record
     return run if _is_forgotten(run) else None
 
 
 def _is_forgotten(run: FlowRun) -> bool:
+    """Tell whether it is cancelled without a word on its cluster, and had begun; an errand need not have."""
     cluster, state = cluster_of(run), run.state
-    if cluster is None or state is None or state.name != CANCELLED or run.start_time is None:
+    if cluster is None or state is None or state.name != CANCELLED or not (run.run_count or ERRAND in run.tags):
         return False
     return not (state.message or "").startswith(f"{cluster}: ")
+
+
+def _is_same(run: FlowRun, now: FlowRun | None) -> bool:
+    return now is not None and now.state_id == run.state_id
+
+
+def _is_overtaken(run: FlowRun, others: Iterable[OtherRun]) -> bool:
+    cluster = cluster_of(run)
+    return cluster is not None and bool(at_work(cluster, others, besides=str(run.id)))

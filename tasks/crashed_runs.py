@@ -66,18 +66,19 @@ async def other_runs(crashed: Iterable[CrashedRun]) -> list[OtherRun]:
     crashed = tuple(crashed)
     oldest = min((run.begun_at for run in crashed), default=clock.now())
     resumable = {run.id for run in crashed if not run.given_up}
-    filters = (
-        FlowRunFilter(state=in_states(UNDER_WAY)),
-        FlowRunFilter(start_time=FlowRunFilterStartTime(after_=oldest)),
-    )
-    found: dict[UUID, OtherRun] = {}
+    later = FlowRunFilter(start_time=FlowRunFilterStartTime(after_=oldest))
+    found = {run.id: run for run in (*await runs_under_way(), *await _others(later))}
+    return [run.model_copy(update={"is_resumable": run.id in resumable}) for run in found.values()]
+
+
+async def runs_under_way() -> list[OtherRun]:
+    """Return the runs of our flows that are not over."""
+    return await _others(FlowRunFilter(state=in_states(UNDER_WAY)))
+
+
+async def _others(wanted: FlowRunFilter) -> list[OtherRun]:
     async with get_client() as client:
-        for wanted in filters:
-            async for run in pages(client, wanted, OUR_FLOWS):
-                other = _other(run, is_resumable=str(run.id) in resumable)
-                if other is not None:
-                    found[run.id] = other
-    return list(found.values())
+        return [other async for run in pages(client, wanted, OUR_FLOWS) if (other := _other(run)) is not None]
 
 
 async def step_under_way(run: CrashedRun) -> str:
@@ -161,7 +162,7 @@ async def _crashed(client: PrefectClient, run: FlowRun, flow: str) -> CrashedRun
     )
 
 
-def _other(run: FlowRun, *, is_resumable: bool) -> OtherRun | None:
+def _other(run: FlowRun) -> OtherRun | None:
     cluster = cluster_of(run)
     if cluster is None or run.state is None or (run.state.is_final() and run.start_time is None):
         return None
@@ -172,7 +173,6 @@ def _other(run: FlowRun, *, is_resumable: bool) -> OtherRun | None:
         begun_at=run.start_time or run.expected_start_time or _created(run),
         is_over=run.state.is_final(),
         state=run.state.name or run.state.type.value,
-        is_resumable=is_resumable,
         only_planned=run.auto_scheduled and run.state.is_scheduled() and run.start_time is None,
     )
 

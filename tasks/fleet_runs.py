@@ -150,7 +150,7 @@ def cluster_run(fleet_run_id: str, run: FlowRun) -> ClusterRun | None:
         state_type=state.type.value if state else "SCHEDULED",
         state_name=(state.name if state else None) or "Scheduled",
         message=(state.message if state else None) or "",
-        since=state.timestamp if state else clock.now(),
+        since=_since(run),
         started_at=run.start_time,
         due_at=state.state_details.scheduled_time if state else None,
         is_own=adopted_by(fleet_run_id) not in run.tags,
@@ -159,6 +159,13 @@ def cluster_run(fleet_run_id: str, run: FlowRun) -> ClusterRun | None:
         is_held_back=held_back_by(fleet_run_id) in run.tags,
         roll_out=_other_roll_out(fleet_run_id, run.tags),
     )
+
+
+def _since(run: FlowRun) -> datetime:
+    """Return since when the run is in its state: a cancelled one since its end, also if its message came later."""
+    if run.state is None:
+        return clock.now()
+    return run.end_time if run.state.is_cancelled() and run.end_time is not None else run.state.timestamp
 
 
 def _only_planned(run: FlowRun) -> bool:

@@ -69,9 +69,14 @@ def _cluster(run: FlowRun) -> ClusterRef:
 
 
 def _own(journal: Journal, run: FlowRun) -> Migration | None:
-    """Return the open migration if this run was the last to work on it: a bystander leaves it to that one."""
+    """Return the open migration if this run was the last to work on it: a bystander leaves it to that one.
+
+    An errand has no other purpose than that one, also if it had not come to it yet.
+    """
     found = journal.open_migration()
-    return found if found is not None and found.runs[-1:] == (str(run.id),) else None
+    if found is None:
+        return None
+    return found if ERRAND in run.tags or found.runs[-1:] == (str(run.id),) else None
 
 
 async def tell_cancelled(flow_run_id: UUID, message: str) -> None:

@@ -11,7 +11,7 @@ from clusters.steps.result import StepResult, already, changed
 from migration import safe_points
 from migration.errors import OperatorActionNeeded
 from migration.facts import ClusterFacts
-from migration.journal import NODES_TO_OPEN, OPEN_BEFORE, Journal, Migration, Platform
+from migration.journal import NODES_TO_OPEN, Journal, Migration, Platform
 from migration.models import MigrationRequest, StepOutcome
 from migration.patches import UNSAFE_CNI_MIGRATION
 from migration.readiness import NOT_ON_START
@@ -89,7 +89,7 @@ def _fresh(request: MigrationRequest, cluster: ClusterFacts, journal: Journal, *
         return fresh
     fresh = taking_back(fresh, unfinished, now=now)
     carried = tuple(backup for backup in unfinished.backups if backup.name in CARRIED_OVER)
-    closed = unfinished.marks.get(OPEN_BEFORE, "")
+    closed = unfinished.nodes_it_closed
     marks = {**fresh.marks, NODES_TO_OPEN: closed} if closed else fresh.marks
     return fresh.model_copy(update={"backups": carried, "bare_pods": unfinished.bare_pods, "marks": marks})
 

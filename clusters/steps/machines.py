@@ -72,7 +72,9 @@ async def close_old_nodes(opened: OpenedCluster, migration: Migration) -> StepRe
         CLOSED_NODES: " ".join(node.uid for node in nodes),
         OPEN_BEFORE: " ".join(node.uid for node in nodes if not node.cordoned),
     }
-    old = (await record_marks(opened, migration.id, mark)).marks[CLOSED_NODES].split()
+    if CLOSED_NODES not in migration.marks:
+        migration = await record_marks(opened, migration.id, mark)
+    old = migration.marks[CLOSED_NODES].split()
     closed = 0
     for node in nodes:
         if node.uid in old and not node.cordoned:

@@ -146,8 +146,9 @@ MOVE = {f"begun {Stretch.PREPARE}": "2026-11-22T22:00:00Z", f"begun {Stretch.MOV
 MOVING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": str(Stretch.MOVE)}),))
 WAITING = Journal(current="m1", migrations=(make_migration(marks={**MOVE, "under way": ""}),))
 TO_CANAL: dict[str, Any] = {"kind": Runbook.CILIUM_TO_CANAL, "previous_cni": CILIUM, "desired_cni": CANAL}
-CLOSED_BOTH = {CLOSED_NODES: "uid-node-1 uid-node-2", OPEN_BEFORE: "uid-node-1 uid-node-2"}
+CLOSED_BOTH = {CLOSED_NODES: "uid-node-1 uid-node-2"}
 CLOSED = Journal(current="m1", migrations=(make_migration(**TO_CANAL, marks=CLOSED_BOTH),))
+CLOSED_ONE = Journal(current="m1", migrations=(make_migration(**TO_CANAL, marks={**CLOSED_BOTH, OPEN_BEFORE: ""}),))
 REOPENING = Journal(
     current="m2",
     migrations=(make_migration("m2", reverts="m1", marks={NODES_TO_OPEN: "uid-node-1 uid-node-2"}),),
@@ -281,6 +282,7 @@ FIRING: list[tuple[str, Severity, Case]] = [
     ("node-cordoned", W, to_cilium({"reverts": "m1"}, nodes=nodes(3, cordoned=True), journal=CLOSED)),
     ("node-cordoned", W, to_cilium({"reverts": "m1"}, nodes=nodes(2, cordoned=True), journal=REOPENING)),
     ("node-cordoned", B, to_cilium({"reverts": "m1"}, nodes=nodes(4, cordoned=True)[2:], journal=CLOSED)),
+    ("node-cordoned", B, to_cilium({"reverts": "m1"}, nodes=nodes(2, cordoned=True), journal=CLOSED_ONE)),
     ("node-cordoned", W, to_canal(nodes=nodes(2, cordoned=True), journal=CLOSED)),
     ("node-cordoned", W, to_canal(nodes=nodes(3, cordoned=True)[1:], journal=CLOSED)),
     ("node-cordoned", W, to_cilium(**node(cordoned=True), journal=ROTATING)),
