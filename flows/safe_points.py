@@ -12,7 +12,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from migration.approving import approval_question
-from migration.errors import DeadlineExceeded, NotApproved, RunCancelled, RunStopped
+from migration.errors import DeadlineExceeded, MigrationError, NotApproved, RunCancelled, RunStopped
 from migration.models import MigrationRequest, RunningMigration, StepStatus, Stretch
 from migration.readiness_report import ReadinessReport
 from migration.safe_points import APPROVAL, HARMLESS, stretch_key
@@ -48,6 +48,14 @@ async def safe_point(run: RunningMigration, stretch: Stretch, target: str = "") 
     A run that has to wait leaves its worker here, and begins again from its first line. Raises RunStopped if it shall
     not go on.
     """
+    try:
+        await _pass(run, stretch, target)
+    except MigrationError as error:
+        error.safe_point = f"safe point before the {stretch_key(stretch, target)}"
+        raise
+
+
+async def _pass(run: RunningMigration, stretch: Stretch, target: str) -> None:
     wanted, cancelled = run.request, await is_cancelled()
     may_stop = cancelled or wanted.is_errand or wanted.stop_at_safe_point
     goes_on = not may_stop and (not wanted.maintenance.has_windows or stretch in HARMLESS)

@@ -34,6 +34,9 @@ class MigrationError(Exception):
     step: str = ""
     """The step of the runbook that it ended, if one did."""
 
+    safe_point: str = ""
+    """The safe point that it ended the run at, if it was at one, and so in no step."""
+
 
 class PreflightFailed(MigrationError):
     """Blockers were found before anything was changed."""

@@ -71,8 +71,8 @@ async def report_failure(run: RunningMigration, error: Exception) -> Standing:
     facts = await look_where_it_stands(run.cluster, run.id, logger.info)
     found = standing(facts, error)
     told = str(error) if isinstance(error, MigrationError) else f"{type(error).__name__}: {error}"
-    step = error.step if isinstance(error, MigrationError) else ""
-    message = failure_message(run.cluster, step or "the runbook", told, found)
+    step, safe_point = (error.step, error.safe_point) if isinstance(error, MigrationError) else ("", "")
+    message = failure_message(run.cluster, step or safe_point or "the runbook", told, found)
     logger.error("%s: %s", run.cluster.name, told)
     for line in (f"state: {found.state}", f"resume: {found.resume}", f"revert: {found.revert}"):
         logger.error("%s: %s", run.cluster.name, line)

@@ -15,6 +15,7 @@ from clusters.kinds import LEASES, MACHINES
 from migration.journal import NAME, NAMESPACE
 from tests.chaos.births import Births
 from tests.chaos.invariants import Known, Look, failed_badly, look, stopped_badly, taken_back_badly, violations
+from tests.chaos.patterns import SAFE_POINT
 from tests.chaos.recording import steps_of
 
 if TYPE_CHECKING:
@@ -187,6 +188,11 @@ def _names_of_steps(case: Case) -> Iterator[str]:
         yield step
         if step == ROTATION:
             yield from (f"rotate {name}" for name in MACHINE_DEPLOYMENTS)
+        task, _, stretch = step.partition(": ")
+        if task == SAFE_POINT:
+            yield from (
+                f"safe point before the {stretch}{of}" for of in ("", *(f" {name}" for name in MACHINE_DEPLOYMENTS))
+            )
 
 
 def _is_over(end: End) -> bool:
