@@ -129,13 +129,15 @@ class Mother:
 
     async def run(self, orders: Orders) -> End:
         """Run the flow in a process of its own, and return what became of it."""
-        from tests.chaos.victim import live  # noqa: PLC0415 - only by name: its imports are the forked process's
+        from tests.chaos.victim import WHERE_ARE_YOU, live  # noqa: PLC0415 - its imports are the forked process's
 
         process = self._context.Process(target=live, args=(to_json(orders),))
         process.start()
         await asyncio.to_thread(process.join, RUN_SECONDS)
         hung = process.is_alive()
-        if hung:
+        if hung and process.pid is not None:
+            os.kill(process.pid, WHERE_ARE_YOU)
+            await asyncio.sleep(1)
             process.kill()
             process.join()
         code = process.exitcode

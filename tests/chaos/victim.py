@@ -6,9 +6,11 @@ The pauses that spare a real API server are short here: the lab is near, and two
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import re
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -25,6 +27,8 @@ from tests.chaos import striking
 from tests.chaos.strikes import Met, Orders, from_json
 from tests.flows.run_flow import run_to_state
 
+WHERE_ARE_YOU: Final = signal.SIGUSR1
+"""Has a run that hangs write the stacks of all its threads into its log."""
 REQUEST_SECONDS: Final = 2.0
 WATCH_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.3
@@ -36,6 +40,7 @@ def live(text: str) -> None:
     """Run the flow of the orders to whatever end, and leave what became of it in their result file."""
     orders = from_json(text)
     _write_to(orders.log)
+    faulthandler.register(WHERE_ARE_YOU, all_threads=True)
     os.environ[ENVIRONMENT_VARIABLE] = orders.connections
     hurry()
     striker = striking.Striker(orders, lambda how: _struck(orders, how))
