@@ -310,6 +310,15 @@ def was_cancelled(states: Iterable[tuple[AwareDatetime, str]]) -> bool:
     return bool(before) and before[-1] == "CANCELLING"
 
 
+def was_over(states: Iterable[tuple[AwareDatetime, str]]) -> bool:
+    """Tell whether a cancelled run had ended before: whoever cancels one of those wants it to be left as it is.
+
+    Given when it came into which type of state.
+    """
+    kinds = [kind for _, kind in sorted(states) if kind not in ("CANCELLING", "CANCELLED")]
+    return kinds[-1:] in (["COMPLETED"], ["FAILED"], [CRASHED])
+
+
 def count_crashes(states: Iterable[tuple[AwareDatetime, bool]]) -> int:
     """Return how often a run crashed, given each of its states: when it was entered, and whether it is a crash.
 

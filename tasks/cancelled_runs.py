@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from migration.resuming import LandedRun, Limits, OtherRun, at_work
+from migration.resuming import LandedRun, Limits, OtherRun, at_work, was_over
 from tasks import clock
 from tasks.crashed_runs import OUR_FLOWS, runs_under_way
 from tasks.flow_runs import cluster_of, pages
@@ -64,6 +64,8 @@ async def land_cancelled_run(run_id: UUID) -> LandedRun | None:
     cluster = cluster_of(run) if run is not None else None
     if run is None or cluster is None:
         return None
+    if await _was_over(run_id):
+        return None
     facts = await look(run, get_run_logger().info)
     if facts is None or facts.cluster is None:
         return LandedRun(name=run.name, cluster=cluster)
@@ -86,6 +88,12 @@ async def _forgotten(run_id: UUID) -> FlowRun | None:
         except ObjectNotFound:
             return None  # somebody has deleted its record
     return run if _is_forgotten(run) else None
+
+
+async def _was_over(run_id: UUID) -> bool:
+    async with get_client() as client:
+        states = await client.read_flow_run_states(run_id)
+    return was_over((state.timestamp, state.type.value) for state in states)
 
 
 def _is_forgotten(run: FlowRun) -> bool:

@@ -24,6 +24,7 @@ from migration.resuming import (
     how_to_resume,
     latest_of,
     was_cancelled,
+    was_over,
 )
 from tests.unit.making import CANAL, CILIUM, make_migration
 
@@ -287,6 +288,24 @@ def test_a_crash_while_a_run_is_being_cancelled_is_told_from_others(states, expe
     shuffled = [(minutes(number), kind) for number, kind in enumerate(states)][::-1]
 
     assert was_cancelled(shuffled) is expected
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["RUNNING", "CRASHED", "CANCELLED"], True),  # a person doesn't want it to be taken up
+        (["RUNNING", "FAILED", "CANCELLING", "CANCELLED"], True),
+        (["RUNNING", "CRASHED", "SCHEDULED", "CANCELLED"], False),
+        (["RUNNING", "CRASHED", "SCHEDULED", "CANCELLED", "SCHEDULED", "CANCELLED"], False),
+        (["RUNNING", "CANCELLING", "CANCELLED"], False),
+        (["RUNNING", "SCHEDULED", "CANCELLED"], False),
+        (["CANCELLED"], False),
+    ],
+)
+def test_a_run_that_was_over_when_somebody_cancelled_it_is_told_from_others(states, expected):
+    shuffled = [(minutes(number), kind) for number, kind in enumerate(states)][::-1]
+
+    assert was_over(shuffled) is expected
 
 
 def test_a_run_that_was_being_cancelled_is_landed_whoever_else_is_there():
