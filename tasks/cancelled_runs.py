@@ -38,7 +38,7 @@ async def find_cancelled_runs(limits: Limits) -> tuple[UUID, ...]:
     No hook runs if no process had the run: it waited, had crashed and was to go on, or its worker was gone too, and
     Prefect (3.8.8, server/services/cancellation_cleanup.py) gave up waiting for it after five minutes. Whoever lands a
     run leaves a message that begins with its cluster, and has the quiet time for that. While another run is at work on
-    the cluster, it is that one's.
+    the cluster, it is that one's; and one that had ended before somebody cancelled it is left as it is.
     """
     now = clock.now()
     lately = FlowRunFilter(
@@ -51,7 +51,7 @@ async def find_cancelled_runs(limits: Limits) -> tuple[UUID, ...]:
     quiet = now - timedelta(seconds=limits.quiet_seconds)
     runs = [run for run in runs if run.state is not None and run.state.timestamp <= quiet]
     others = await runs_under_way() if runs else []
-    return tuple(run.id for run in runs if not _is_overtaken(run, others))
+    return tuple([run.id for run in runs if not _is_overtaken(run, others) and not await _was_over(run.id)])
 
 
 @looking_task("land")
@@ -63,8 +63,6 @@ async def land_cancelled_run(run_id: UUID) -> LandedRun | None:
     run = await _forgotten(run_id)
     cluster = cluster_of(run) if run is not None else None
     if run is None or cluster is None:
-        return None
-    if await _was_over(run_id):
         return None
     facts = await look(run, get_run_logger().info)
     if facts is None or facts.cluster is None:

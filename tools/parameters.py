@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
+from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-ROOT: Final = Path(__file__).parents[1]
+from deployments.declared import ROOT, entries
+
 PAGE: Final = ROOT / "docs/parameters.md"
 OPENING: Final = """# Every parameter of every flow
 
@@ -50,9 +49,8 @@ def page() -> str:
 
 
 def _flows() -> Iterator[tuple[str, Any]]:
-    for deployed in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
-        module, _, function = deployed["entrypoint"].rpartition(".")
-        yield deployed["name"], getattr(import_module(module), function)
+    for entry in entries():
+        yield entry["name"], load_flow_from_entrypoint(entry["entrypoint"])
 
 
 def _of(flows: list[str], everyone: int) -> str:
@@ -89,15 +87,11 @@ def _what(said: Schema, definitions: Mapping[str, Schema]) -> str:
 
 def _bounds(said: Schema) -> str:
     low, high = said.get("minimum"), said.get("maximum")
-    if low is None and high is None:
-        return ""
-    return (
-        f"From {low} to {high}."
-        if None not in (low, high)
-        else f"At least {low}."
-        if high is None
-        else f"At most {high}."
-    )
+    if low is not None and high is not None:
+        return f"From {low} to {high}."
+    if low is not None:
+        return f"At least {low}."
+    return "" if high is None else f"At most {high}."
 
 
 def _choices(said: Schema, definitions: Mapping[str, Schema]) -> list[str]:
